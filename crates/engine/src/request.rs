@@ -1,0 +1,184 @@
+//! A request: one run that somebody asks for, with everything that a decision depends on.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use envseal_vault::{Delivery, Digest, FileRule, OsText, SecretName, TierName, Variable};
+use sha2::{Digest as _, Sha256};
+
+/// A secret asked for, and the variable that shall carry it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// The secret.
+    pub name: SecretName,
+    /// The variable.
+    pub variable: Variable,
+}
+
+/// What a run asks for. Everything here was measured, not claimed: paths are canonical, digests were computed.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The secrets, in the order they were named.
+    pub secrets: Vec<Wanted>,
+    /// The file that will be executed.
+    pub program: FileRule,
+    /// The file name it was called by.
+    pub called: OsText,
+    /// The script it runs, for an interpreter.
+    pub script: Option<FileRule>,
+    /// Runs whatever its arguments or its input say: an interpreter without a script of its own.
+    pub arbitrary: bool,
+    /// The arguments after the name, as the person typed them.
+    pub args: Vec<OsString>,
+    /// Canonical working directory.
+    pub cwd: PathBuf,
+    /// The caller has a controlling terminal.
+    pub terminal: bool,
+    /// The caller is inside a shield.
+    pub shielded: bool,
+    /// The tier asked for.
+    pub tier: TierName,
+    /// How the secrets are delivered.
+    pub deliver: Delivery,
+    /// Output is not masked.
+    pub raw: bool,
+    /// Variables to pass by name, beyond the allow-list.
+    pub pass: Vec<Variable>,
+    /// Present digests of the files that a grant for this program pins; a missing file is absent.
+    pub pinned: BTreeMap<PathBuf, Digest>,
+}
+
+impl Request {
+    /// Digest of the whole request: what an approval binds.
+    ///
+    /// SHA-256 over a label and every field, each preceded by its length (64 bit, big-endian) or its count, so
+    /// that no two different requests share an encoding.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Encoder(Sha256::new());
+        hash.bytes(b"envseal request 1");
+        hash.count(self.secrets.len());
+        for wanted in &self.secrets {
+            hash.bytes(wanted.name.as_str().as_bytes());
+            hash.bytes(wanted.variable.as_str().as_bytes());
+        }
+        hash.file(&self.program);
+        hash.bytes(self.called.as_os_str().as_encoded_bytes());
+        hash.count(usize::from(self.script.is_some()));
+        if let Some(script) = &self.script {
+            hash.file(script);
+        }
+        hash.count(usize::from(self.arbitrary));
+        hash.count(self.args.len());
+        for arg in &self.args {
+            hash.bytes(arg.as_encoded_bytes());
+        }
+        hash.bytes(self.cwd.as_os_str().as_encoded_bytes());
+        hash.count(usize::from(self.terminal));
+        hash.count(usize::from(self.shielded));
+        hash.bytes(self.tier.to_string().as_bytes());
+        hash.bytes(self.deliver.to_string().as_bytes());
+        hash.count(usize::from(self.raw));
+        hash.count(self.pass.len());
+        for name in &self.pass {
+            hash.bytes(name.as_str().as_bytes());
+        }
+        hash.count(self.pinned.len());
+        for (path, digest) in &self.pinned {
+            hash.bytes(path.as_os_str().as_encoded_bytes());
+            hash.bytes(digest.as_bytes());
+        }
+        Digest::new(hash.0.finalize().into())
+    }
+}
+
+/// Feeds length-prefixed fields to a hash.
+struct Encoder(Sha256);
+
+impl Encoder {
+    fn count(&mut self, count: usize) {
+        self.0.update((count as u64).to_be_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.update(bytes);
+    }
+
+    fn file(&mut self, file: &FileRule) {
+        self.bytes(file.path.as_os_str().as_encoded_bytes());
+        self.bytes(file.sha256.as_bytes());
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A request of `curl https://example.org` for `TOKEN`, to be changed by a test.
+    pub(crate) fn sample() -> Request {
+        Request {
+            secrets: vec![Wanted { name: "TOKEN".parse().unwrap(), variable: "TOKEN".parse().unwrap() }],
+            program: FileRule { path: "/usr/bin/curl".into(), sha256: Digest::new([1; 32]) },
+            called: "curl".into(),
+            script: None,
+            arbitrary: false,
+            args: vec!["https://example.org".into()],
+            cwd: "/home/me".into(),
+            terminal: false,
+            shielded: false,
+            tier: TierName::None,
+            deliver: Delivery::Env,
+            raw: false,
+            pass: vec![],
+            pinned: BTreeMap::new(),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn no_two_argument_lists_share_a_digest(
+            a in prop::collection::vec("[ab]{0,3}", 0..5),
+            b in prop::collection::vec("[ab]{0,3}", 0..5),
+        ) {
+            let with = |args: &[String]| {
+                let mut request = sample();
+                request.args = args.iter().map(OsString::from).collect();
+                request.digest()
+            };
+            prop_assert_eq!(a == b, with(&a) == with(&b));
+        }
+    }
+
+    #[test]
+    fn every_field_changes_the_digest() {
+        type Change = fn(&mut Request);
+        let changes: [Change; 14] = [
+            |r| r.secrets[0].name = "OTHER".parse().unwrap(),
+            |r| r.secrets[0].variable = "OTHER".parse().unwrap(),
+            |r| r.program.path = "/usr/bin/wget".into(),
+            |r| r.program.sha256 = Digest::new([2; 32]),
+            |r| r.called = "wget".into(),
+            |r| r.script = Some(r.program.clone()),
+            |r| r.arbitrary = true,
+            |r| r.args.clear(),
+            |r| r.cwd = "/".into(),
+            |r| r.terminal = true,
+            |r| r.tier = TierName::Lockdown,
+            |r| r.deliver = Delivery::Fd,
+            |r| r.raw = true,
+            |r| r.pass = vec!["CI".parse().unwrap()],
+        ];
+        let mut digests = std::collections::BTreeSet::from([sample().digest()]);
+        for change in changes {
+            let mut request = sample();
+            change(&mut request);
+            digests.insert(request.digest());
+        }
+        assert_eq!(digests.len(), changes.len() + 1);
+    }
+}
