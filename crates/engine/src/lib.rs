@@ -1,7 +1,20 @@
 //! The main job of envseal: identify a program, decide, ask, open the named secrets, run, mask, record.
 #![forbid(unsafe_code)]
 
+pub mod allow;
+pub mod approve;
+mod attend;
+mod caller;
+mod deliver;
 pub mod environment;
+pub mod identity;
+mod interpreter;
 pub mod policy;
+mod pump;
+pub mod registry;
 pub mod request;
+mod run;
 pub mod show;
+mod streams;
+
+pub use run::{Asked, Place, RunError, identify, now, open, run};

@@ -1,1 +1,52 @@
-//! Placeholder.
+//! Starts a program in a sandbox tier and says which guarantees the kernel confirmed.
+//!
+//! The way of a start: [`Image::open`] opens and hashes the program, [`Spec`] says what it may have,
+//! [`start`] runs it through the very handle that was hashed and returns a [`Running`] with the
+//! [`Enforced`] guarantees that were read back. This crate knows nothing of secrets, policies or
+//! terminals of the owner; it moves no output: the caller takes the parent's ends and pumps.
+//!
+//! ```no_run
+//! # #[cfg(target_os = "linux")] {
+//! use envseal_sandbox::{Image, Spec, Stdio, Tier, start};
+//! let image = Image::open("/usr/bin/env".as_ref())?;
+//! let spec = Spec::new(image).env("LANG", "C").stdout(Stdio::Pipe).tier(Tier::None);
+//! let mut running = start(spec)?;
+//! let exit = running.wait()?;
+//! # let _ = exit; }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![deny(unsafe_code)]
+
+mod enforced;
+mod event;
+mod shebang;
+mod tier;
+
+pub use enforced::{Enforced, Given};
+pub use event::{Event, Exit, Signal};
+pub use shebang::Shebang;
+pub use tier::{Guarantee, Tier, UnknownGuarantee, UnknownTier};
+
+// A backend brings: start, Running, reap_orphans, open_program. One line per system, here only.
+#[cfg(target_os = "linux")]
+#[path = "linux/mod.rs"]
+mod backend;
+
+#[cfg(target_os = "linux")]
+mod error;
+#[cfg(target_os = "linux")]
+mod image;
+#[cfg(target_os = "linux")]
+mod spec;
+#[cfg(unix)]
+pub mod tty;
+
+#[cfg(target_os = "linux")]
+pub use backend::{Running, reap_orphans, start};
+#[cfg(target_os = "linux")]
+pub use error::{ImageError, StartError};
+#[cfg(target_os = "linux")]
+pub use image::Image;
+#[cfg(target_os = "linux")]
+pub use spec::{Spec, Stdio};

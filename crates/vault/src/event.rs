@@ -51,6 +51,10 @@ pub enum EventKind {
     Restore,
     /// Everything was stopped: runs ended, grants withdrawn.
     Panic,
+    /// The owner took the vault file as it stood.
+    AcceptState,
+    /// The log's key file was made anew.
+    RepairAuditKey,
 }
 
 impl std::fmt::Display for EventKind {

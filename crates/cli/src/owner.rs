@@ -1,0 +1,185 @@
+//! How this front end reaches the owner: a descriptor, a key file, or the terminal.
+
+use std::path::Path;
+
+use envseal_engine::approve::{Answer, Choice, Owner, OwnerError, Prompt};
+use envseal_vault::{Factor, KeyFile, Passphrase, RecoveryCode};
+use zeroize::Zeroizing;
+
+use crate::args::Common;
+use crate::duration;
+use crate::terminal::{Line, Terminal};
+
+/// The longest passphrase that is read from a descriptor, in bytes.
+const LONGEST: usize = 4096;
+
+/// The owner, as far as this process can reach one.
+pub struct Person<'a> {
+    common: &'a Common,
+    /// What stood on `--passphrase-fd`: a descriptor can be read once, so it is kept until it was tried.
+    given: Option<Passphrase>,
+    /// What `--passphrase-fd` or `--keyfile` brought was tried.
+    tried: bool,
+}
+
+impl<'a> Person<'a> {
+    /// Reads what the command line names. The descriptor is read now, before anything else can.
+    pub fn new(common: &'a Common) -> Result<Self, OwnerError> {
+        let given = common.passphrase_fd.map(read_passphrase).transpose()?;
+        Ok(Self { common, given, tried: false })
+    }
+
+    /// A factor that needs no terminal; `None` when none was named or it was tried.
+    fn without_terminal(&mut self) -> Result<Option<Factor>, OwnerError> {
+        if std::mem::replace(&mut self.tried, true) {
+            return Ok(None);
+        }
+        if let Some(passphrase) = self.given.take() {
+            return Ok(Some(Factor::Passphrase(passphrase)));
+        }
+        match &self.common.keyfile {
+            Some(file) => Ok(Some(Factor::KeyFile(read_keyfile(file)?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the command line said how to unlock, so that nobody is to be asked.
+    fn is_told(&self) -> bool {
+        self.common.passphrase_fd.is_some() || self.common.keyfile.is_some()
+    }
+
+    /// Asks for the passphrase, or the recovery code, at the terminal.
+    fn at_terminal(&self, terminal: &mut Terminal) -> Result<Factor, OwnerError> {
+        let question = if self.common.recovery { "Recovery code: " } else { "Passphrase: " };
+        let text = typed(terminal.ask_hidden(question))?;
+        if text.is_empty() {
+            return Err(OwnerError::Cancelled);
+        }
+        if self.common.recovery {
+            let text = std::str::from_utf8(&text)
+                .map_err(|_| OwnerError::Unusable("a recovery code is ASCII".into()))?;
+            let code =
+                text.parse::<RecoveryCode>().map_err(|error| OwnerError::Unusable(error.to_string()))?;
+            return Ok(Factor::Recovery(code));
+        }
+        Ok(Factor::Passphrase(Passphrase::new(text)))
+    }
+}
+
+impl Owner for Person<'_> {
+    fn unlock(&mut self, again: Option<&str>) -> Result<Option<Factor>, OwnerError> {
+        if let Some(factor) = self.without_terminal()? {
+            return Ok(Some(factor));
+        }
+        if self.is_told() {
+            return Ok(None);
+        }
+        let Some(mut terminal) = Terminal::open() else { return Ok(None) };
+        if let Some(again) = again {
+            say(&mut terminal, &format!("{again}\n"))?;
+        }
+        self.at_terminal(&mut terminal).map(Some)
+    }
+
+    fn approve(&mut self, prompt: &Prompt, again: Option<&str>) -> Result<Option<Answer>, OwnerError> {
+        let Some(mut terminal) = Terminal::open() else { return Ok(None) };
+        match again {
+            None => say(&mut terminal, &describe(prompt))?,
+            Some(again) => say(&mut terminal, &format!("{again}\n"))?,
+        }
+        let choice = loop {
+            let question =
+                "Allow? [o]nce, [8]h (or 30m, 7d, ...), [a]lways exactly this, [d]eny, deny and [r]emember: ";
+            let answer = typed(terminal.ask(question))?;
+            match std::str::from_utf8(&answer).unwrap_or_default().trim() {
+                "o" | "once" | "y" | "yes" => break Choice::Once,
+                "8" | "8h" => break Choice::For(8 * 3600),
+                "a" | "always" => break Choice::Always,
+                "d" | "deny" | "n" | "no" | "" => return Ok(Some(Answer::Deny)),
+                "r" | "remember" => break Choice::DenyAlways,
+                other => match duration::parse(other) {
+                    Ok(seconds) => break Choice::For(seconds),
+                    Err(_) => say(&mut terminal, "o, 8, a, d, r, or a length of time like 30m\n")?,
+                },
+            }
+        };
+        let factor = match self.without_terminal()? {
+            Some(factor) => factor,
+            None => self.at_terminal(&mut terminal)?,
+        };
+        Ok(Some(Answer::Proven { choice, factor }))
+    }
+
+    fn notice(&mut self, text: &str) {
+        crate::output::notice(self.common, text);
+    }
+}
+
+/// A prompt as text for the terminal.
+fn describe(prompt: &Prompt) -> String {
+    let width = prompt.lines.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    let mut text = String::from("\nA program asks for secrets that no grant lets it have.\n\n");
+    for (label, line) in &prompt.lines {
+        text.push_str(&format!("  {label:>width$}  {line}\n"));
+    }
+    text.push('\n');
+    for warning in &prompt.warnings {
+        text.push_str(&format!("  ! {warning}\n"));
+    }
+    if !prompt.warnings.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn say(terminal: &mut Terminal, text: &str) -> Result<(), OwnerError> {
+    terminal.say(text).map_err(|source| OwnerError::Io { what: "/dev/tty".into(), source })
+}
+
+/// What was typed, or that nothing was.
+pub fn typed(line: std::io::Result<Line>) -> Result<Zeroizing<Vec<u8>>, OwnerError> {
+    match line {
+        Ok(Line::Text(text)) => Ok(text),
+        Ok(Line::Cancelled) => Err(OwnerError::Cancelled),
+        Ok(Line::TimedOut) => Err(OwnerError::Unusable("nobody answered within two minutes".into())),
+        Err(source) => Err(OwnerError::Io { what: "/dev/tty".into(), source }),
+    }
+}
+
+/// The first line of an open descriptor, without its line ending.
+pub fn read_passphrase(descriptor: u32) -> Result<Passphrase, OwnerError> {
+    let what = || format!("--passphrase-fd {descriptor}");
+    let failed = |source| OwnerError::Io { what: what(), source };
+    let opened;
+    let input = match descriptor {
+        0 => rustix::stdio::stdin(),
+        _ => {
+            opened = std::fs::File::open(format!("/dev/fd/{descriptor}")).map_err(failed)?;
+            std::os::fd::AsFd::as_fd(&opened)
+        }
+    };
+    // Byte by byte: what follows the line is not ours to take.
+    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
+    let mut byte = [0];
+    while text.len() <= LONGEST {
+        match rustix::io::read(input, &mut byte) {
+            Ok(1) if byte[0] != b'\n' => text.push(byte[0]),
+            Ok(_) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+    if text.last() == Some(&b'\r') {
+        text.pop();
+    }
+    match text.len() {
+        0 => Err(OwnerError::Unusable(format!("{}: there is no passphrase on it", what()))),
+        1..=LONGEST => Ok(Passphrase::new(text)),
+        _ => Err(OwnerError::Unusable(format!("{}: a passphrase has at most {LONGEST} bytes", what()))),
+    }
+}
+
+/// Reads a key file.
+pub fn read_keyfile(file: &Path) -> Result<KeyFile, OwnerError> {
+    KeyFile::read(file).map_err(|error| OwnerError::Unusable(error.to_string()))
+}

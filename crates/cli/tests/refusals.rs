@@ -1,0 +1,272 @@
+//! What is refused, with which status, and that nothing is lost or run.
+
+mod common;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use common::{Home, PASSPHRASE, feed, run};
+
+fn home_with_token() -> Home {
+    let home = Home::new();
+    home.store("TOKEN", "a-token-of-some-length");
+    home
+}
+
+#[test]
+fn without_a_grant_nothing_runs_and_the_line_that_would_allow_it_works() {
+    let home = home_with_token();
+    let marker = home.path("work/marker");
+    let script = home.write("work/mark it.sh", format!("#!/bin/sh\ntouch {}\n", marker.display()), 0o755);
+    let command = ["-s", "TOKEN=API_KEY", "--", script.to_str().unwrap(), "it's", "$HOME", "a b"];
+    let refused = run(&mut home.run(command)).status(77);
+    assert!(!marker.exists());
+    assert_eq!(refused.stderr().lines().count(), 1, "{}", refused.stderr());
+    let stderr = refused.stderr();
+    let line = stderr.split("to allow it: ").nth(1).expect("the refusal names a command").trim();
+    // The line is pasted into a shell, with the passphrase.
+    let line = line.replacen("envseal allow", "envseal --passphrase-fd 0 allow", 1);
+    feed(home.command("bash").args(["-c", &line]), format!("{PASSPHRASE}\n").as_bytes()).ok();
+    run(&mut home.run(command)).ok();
+    assert!(marker.exists());
+}
+
+#[test]
+fn locked_with_nobody_to_ask_is_75() {
+    let home = home_with_token();
+    home.allow(["-s", "TOKEN", "--", "true"]);
+    run(&mut home.envseal(["run", "-s", "TOKEN", "--", "true"])).status(75).says("locked");
+}
+
+#[test]
+fn a_key_file_uses_grants_and_gives_none() {
+    let home = home_with_token();
+    let keyfile = home.keyfile();
+    let with_keyfile = |args: &[&str]| run(home.envseal(["--keyfile", keyfile.to_str().unwrap()]).args(args));
+    with_keyfile(&["allow", "-s", "TOKEN", "--", "true"]).status(77).says("passphrase");
+    with_keyfile(&["slot", "add", "recovery"]).status(77);
+    with_keyfile(&["rm", "TOKEN"]).status(77);
+    feed(
+        home.envseal(["--keyfile", keyfile.to_str().unwrap(), "store", "TOKEN"]).arg("--keep-newline"),
+        b"planted",
+    )
+    .status(77);
+    assert!(run(&mut home.envseal(["grants"])).ok().stdout().is_empty());
+}
+
+#[test]
+fn a_changed_program_or_script_gets_nothing() {
+    let home = home_with_token();
+    std::fs::copy("/bin/true", home.path("bin/mine")).unwrap();
+    common::give(&home.path("bin/mine"));
+    home.allow(["-s", "TOKEN", "--", "mine"]);
+    run(&mut home.run(["-s", "TOKEN", "--", "mine"])).ok();
+    std::fs::copy("/bin/echo", home.path("bin/mine")).unwrap();
+    run(&mut home.run(["-s", "TOKEN", "--", "mine"])).status(77).says("has changed since grant");
+
+    let script = home.write("work/x.py", "print('one')", 0o644);
+    home.allow(["-s", "TOKEN", "--", "python3", "x.py"]);
+    run(&mut home.run(["-s", "TOKEN", "--", "python3", "x.py"])).ok();
+    std::fs::write(script, "print('two')").unwrap();
+    run(&mut home.run(["-s", "TOKEN", "--", "python3", "x.py"])).status(77).says("x.py has changed");
+}
+
+#[test]
+fn a_program_earlier_in_the_path_gets_nothing() {
+    let home = home_with_token();
+    home.allow(["-s", "TOKEN", "--", "printf", "%s", "x"]);
+    home.write("bin/printf", "#!/bin/sh\necho \"$TOKEN\" > stolen\n", 0o755);
+    run(&mut home.run(["-s", "TOKEN", "--", "printf", "%s", "x"])).status(77);
+    assert!(!home.path("work/stolen").exists());
+}
+
+#[test]
+fn the_search_path_and_home_are_those_of_the_approval() {
+    let home = home_with_token();
+    home.write("work/show.sh", "#!/bin/sh\necho \"$PATH $HOME\"\n", 0o755);
+    let command = ["-s", "TOKEN", "--", "./show.sh"];
+    home.allow(command);
+    let expected = run(&mut home.run(command)).ok().stdout();
+    let mut moved = home.run(command);
+    moved.env("ENVSEAL_HOME", home.vault()).env("XDG_STATE_HOME", home.path("home/.local/state"));
+    let moved = run(moved.env("PATH", "/tmp/evil:/usr/bin:/bin").env("HOME", "/tmp/evil")).ok();
+    assert_eq!(moved.stdout(), expected);
+}
+
+#[test]
+fn injected_variables_do_not_reach_the_program() {
+    let home = home_with_token();
+    let command = ["-s", "TOKEN", "--", "env"];
+    home.allow(command);
+    let mut hostile = home.run(command);
+    for name in [
+        "LD_DEBUG",
+        "BASH_ENV",
+        "PYTHONSTARTUP",
+        "NODE_OPTIONS",
+        "GIT_SSH_COMMAND",
+        "PROMPT_COMMAND",
+        "AWS_PROFILE",
+    ] {
+        hostile.env(name, "hostile");
+    }
+    assert!(!run(&mut hostile).ok().stdout().contains("hostile"));
+    run(&mut home.run(["-s", "TOKEN", "--pass", "LD_PRELOAD", "--", "env"])).status(2).says("LD_PRELOAD");
+    run(&mut home.run(["-s", "TOKEN=LD_PRELOAD", "--", "env"])).status(2).says("LD_PRELOAD");
+    run(&mut home.run(["-s", "TOKEN=PATH", "--", "env"])).status(2).says("PATH");
+}
+
+#[test]
+fn a_deny_wins_over_a_grant() {
+    let home = home_with_token();
+    home.allow(["-s", "TOKEN", "--forever", "--", "true"]);
+    home.owner(["deny", "-s", "TOKEN", "--", "true"]).ok();
+    run(&mut home.run(["-s", "TOKEN", "--", "true"])).status(77).says("denies");
+}
+
+#[test]
+fn uses_and_revocation_end_a_grant() {
+    let home = home_with_token();
+    let command = ["-s", "TOKEN", "--", "true"];
+    home.allow(["-s", "TOKEN", "--uses", "2", "--", "true"]);
+    run(&mut home.run(command)).ok();
+    run(&mut home.run(command)).ok();
+    run(&mut home.run(command)).status(77).says("used up");
+    home.allow(command);
+    run(&mut home.run(command)).ok();
+    home.owner(["grants", "revoke", "2"]).ok();
+    run(&mut home.run(command)).status(77);
+    home.owner(["grants", "revoke", "2"]).status(125).says("grant 2");
+}
+
+#[test]
+fn a_clock_set_back_revives_no_grant() {
+    let home = home_with_token();
+    home.allow(["-s", "TOKEN", "--expires", "1s", "--", "true"]);
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    run(&mut home.run(["-s", "TOKEN", "--", "true"])).status(77).says("expired");
+    // faketime is a preloaded library, which a test may use where the product may not.
+    let faketime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+    assert!(std::path::Path::new(faketime).exists(), "apt-get install faketime");
+    for back in ["-1d", "-3000d", "-2s"] {
+        // Set by env(1), after the change of user: the library's files belong to who starts with it.
+        let program = home.run(["-s", "TOKEN", "--", "true"]);
+        let mut command = home.command("env");
+        command.args([format!("LD_PRELOAD={faketime}"), format!("FAKETIME={back}")]).arg(home.program());
+        command.args(program.get_args().skip_while(|arg| *arg != "--keyfile"));
+        run(&mut command).status(77).says("expired");
+    }
+}
+
+#[test]
+fn what_is_no_program_is_refused_in_time() {
+    let home = home_with_token();
+    let status = |command: &[&str], code: i32| {
+        let mut all = vec!["-s", "TOKEN", "--"];
+        all.extend(command);
+        run(&mut home.run(all)).status(code)
+    };
+    status(&["no-such-program"], 127).says("not found");
+    status(&["./no/such/path"], 127);
+    status(&["/tmp"], 126).says("directory");
+    status(&["/dev/null"], 126);
+    status(&[""], 127);
+    home.write("work/plain", "text", 0o644);
+    status(&["./plain"], 126).says("not executable");
+    run(home.command("mkfifo").args(["-m", "755", "fifo"])).ok();
+    status(&["./fifo"], 126);
+    home.write("work/loop.sh", "#!./loop.sh\n", 0o755);
+    status(&["./loop.sh"], 126);
+    home.write("work/lost.sh", "#!/no/such/interpreter\n", 0o755);
+    status(&["./lost.sh"], 127);
+    home.write("work/garbage", b"\x7fELF garbage", 0o755);
+    home.allow(["-s", "TOKEN", "--", "./garbage"]);
+    status(&["./garbage"], 126);
+    status(&["python3", "missing.py"], 127);
+    assert_eq!(home.logged("run"), 1, "only the garbage came as far as a start");
+}
+
+#[test]
+fn arguments_and_variables_that_are_not_utf8_pass() {
+    let home = home_with_token();
+    let odd = OsString::from_vec(vec![b'a', 0xff, b'z']);
+    let mut command: Vec<OsString> =
+        ["-s", "TOKEN", "--pass", "ODD", "--", "sh", "-c"].map(Into::into).into();
+    command.extend(["printf '%s' \"$1$ODD\"".into(), "sh".into(), odd.clone()]);
+    home.allow(&command);
+    let ran = run(home.run(&command).env("ODD", &odd)).ok();
+    assert_eq!(ran.0.stdout, [odd.clone().into_vec(), odd.into_vec()].concat());
+    let shown = run(&mut home.envseal(["grants"])).ok().stdout();
+    assert!(shown.contains("$'a\\377z'"), "{shown}");
+}
+
+#[test]
+fn names_and_values_at_and_past_their_limits() {
+    let home = Home::new();
+    let long = "x".repeat(128);
+    home.store(&long, "value");
+    let store = |name: &str, value: &[u8]| home.owner_with_input(["store", "--keep-newline", name], value);
+    for name in ["", "a b", "-x", "../x", "a//b", "é", "a\u{202e}b", &"x".repeat(129)] {
+        store(name, b"value").status(2);
+    }
+    store("ONE", b"x").ok();
+    store("EMPTY", b"").status(125).says("cannot be empty");
+    store("LARGEST", &vec![b'x'; 1 << 20]).ok();
+    store("TOO_LARGE", &vec![b'x'; (1 << 20) + 1]).status(125).says("1 MiB");
+    store("BINARY", &(0..=255).collect::<Vec<u8>>()).ok();
+    let listed = run(&mut home.envseal(["--json", "list"])).ok().stdout();
+    assert!(!listed.contains("EMPTY") && !listed.contains("TOO_LARGE"), "{listed}");
+    home.allow(["-s", "BINARY", "--", "true"]);
+    run(&mut home.run(["-s", "BINARY", "--", "true"])).status(2).says("NUL");
+    home.allow(["-s", "LARGEST", "--deliver", "stdin", "--", "wc", "-c"]);
+    let ran = run(&mut home.run(["-s", "LARGEST", "--deliver", "stdin", "--", "wc", "-c"])).ok();
+    assert_eq!(ran.stdout().trim(), "1048576");
+}
+
+#[test]
+fn a_wrong_passphrase_is_refused_counted_and_told() {
+    let home = home_with_token();
+    for _ in 0..3 {
+        feed(home.envseal(["--passphrase-fd", "0", "rm", "TOKEN"]).arg("-q"), b"wrong\n")
+            .status(77)
+            .says("wrong passphrase");
+    }
+    assert_eq!(home.logged("unlock_failed"), 3);
+    home.owner(["rename", "TOKEN", "TOKEN2"]).ok().says("3 failed attempts");
+    home.owner(["rename", "TOKEN2", "TOKEN"]).ok();
+}
+
+#[test]
+fn no_home_and_a_read_only_home_are_said() {
+    let home = home_with_token();
+    let mut command = home.envseal(["list"]);
+    command.env_remove("HOME").env("ENVSEAL_HOME", "");
+    // Without HOME the home of the password database is used; a user without one has none.
+    let status = run(&mut command).0.status.code();
+    assert!(matches!(status, Some(0 | 125)), "{status:?}");
+
+    home.allow(["-s", "TOKEN", "--", "true"]);
+    let vault = home.vault();
+    for entry in std::fs::read_dir(&vault).unwrap() {
+        std::fs::set_permissions(entry.unwrap().path(), std::fs::Permissions::from_mode(0o400)).unwrap();
+    }
+    std::fs::set_permissions(&vault, std::fs::Permissions::from_mode(0o500)).unwrap();
+    let refused = run(&mut home.run(["-s", "TOKEN", "--", "true"]));
+    assert!(matches!(refused.0.status.code(), Some(125 | 78)), "{refused:?}");
+    assert!(!refused.stderr().contains("panicked"), "{}", refused.stderr());
+    std::fs::set_permissions(&vault, std::fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in std::fs::read_dir(&vault).unwrap() {
+        std::fs::set_permissions(entry.unwrap().path(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    run(&mut home.run(["-s", "TOKEN", "--", "true"])).ok();
+}
+
+#[test]
+fn a_tier_that_is_not_there_is_refused_not_pretended() {
+    let home = home_with_token();
+    for tier in ["hardened", "lockdown"] {
+        home.allow(["-s", "TOKEN", "--tier", tier, "--", "true"]);
+        run(&mut home.run(["-s", "TOKEN", "--tier", tier, "--", "true"])).status(125).says(tier);
+    }
+}

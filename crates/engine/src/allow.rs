@@ -1,0 +1,241 @@
+//! Builds grants from what an owner says at the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use envseal_vault::{
+    ArgsRule, CallerRule, Delivery, Digest, Effect, FileRule, Grant, NamePattern, OsText, SecretRule,
+    TierName, Variable,
+};
+
+use crate::environment::{self, RefusedVariable};
+use crate::identity::{Identity, IdentityError, hash_file};
+use crate::run::Place;
+
+/// What an owner allows.
+#[derive(Debug)]
+pub struct Permission {
+    /// Names or patterns, each with the variable that carries it.
+    pub secrets: Vec<(NamePattern, Option<Variable>)>,
+    /// The program as typed.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Which arguments it may have.
+    pub which: WhichArgs,
+    /// The working directory it must have.
+    pub cwd: Option<PathBuf>,
+    /// Who may ask.
+    pub caller: CallerRule,
+    /// The least tier.
+    pub tier: TierName,
+    /// How secrets are delivered.
+    pub deliver: Delivery,
+    /// Files and patterns of files whose bytes must stay.
+    pub pins: Vec<String>,
+    /// Variables that may pass.
+    pub pass: Vec<Variable>,
+    /// Output may go unmasked.
+    pub raw: bool,
+    /// How long it holds, in seconds; without an end when `None`.
+    pub lives: Option<u64>,
+    /// How many runs it allows.
+    pub uses: Option<u32>,
+}
+
+/// Which arguments are allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhichArgs {
+    /// Those that were typed.
+    Exact,
+    /// Those that begin with the first so many of the typed ones.
+    Prefix(usize),
+    /// Any.
+    Any,
+}
+
+/// Why a grant cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllowError {
+    /// The program cannot be identified.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A variable cannot be used.
+    #[error(transparent)]
+    Variable(#[from] RefusedVariable),
+    /// A variable was given for a pattern.
+    #[error("{0} stands for many secrets, which cannot share one variable")]
+    PatternWithVariable(NamePattern),
+    /// Two secrets under one variable.
+    #[error("{0} would carry two secrets")]
+    Twice(Variable),
+    /// Arbitrary code with open arguments.
+    #[error("{} runs arbitrary code (its code comes from arguments or input): only exact arguments can be allowed",
+        .0.display())]
+    Arbitrary(PathBuf),
+    /// More arguments than there are.
+    #[error("--args-prefix {wanted} asks for more arguments than the {given} given")]
+    Prefix {
+        /// What was asked for.
+        wanted: usize,
+        /// What there is.
+        given: usize,
+    },
+    /// The directory is none.
+    #[error("{}: {source}", path.display())]
+    Directory {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A pattern is malformed, or matches nothing, or too much.
+    #[error("--pin {pattern}: {why}")]
+    Pin {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// The most files that one grant pins; each is read again at every run.
+const MOST_PINS: usize = 1_000;
+
+/// Makes the grant that `permission` means at `now`, and says whether it is for arbitrary code.
+pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, bool), AllowError> {
+    permission.pass.iter().try_for_each(environment::check_pass)?;
+    let secrets = rules(permission.secrets)?;
+    let search = place.variable("PATH");
+    let identity = Identity::resolve(&permission.program, &permission.args, search, &place.cwd)?;
+    if identity.arbitrary && permission.which != WhichArgs::Exact {
+        return Err(AllowError::Arbitrary(identity.image.path().to_owned()));
+    }
+    let texts = |args: &[OsString]| args.iter().map(OsText::from).collect();
+    let args = match permission.which {
+        WhichArgs::Any => ArgsRule::Any,
+        WhichArgs::Exact => ArgsRule::Exact(texts(&permission.args)),
+        WhichArgs::Prefix(wanted) => match permission.args.get(..wanted) {
+            Some(args) => ArgsRule::Prefix(texts(args)),
+            None => return Err(AllowError::Prefix { wanted, given: permission.args.len() }),
+        },
+    };
+    let canonical = |path: PathBuf| match place.cwd.join(&path).canonicalize() {
+        Ok(path) => Ok(path),
+        Err(source) => Err(AllowError::Directory { path, source }),
+    };
+    let grant = Grant {
+        effect: Effect::Allow,
+        secrets,
+        program: identity.program(),
+        called: Some(identity.called.clone()),
+        script: identity.script.clone(),
+        pins: pins(&permission.pins, place)?,
+        args,
+        cwd: permission.cwd.map(canonical).transpose()?,
+        caller: permission.caller,
+        tier: permission.tier,
+        deliver: permission.deliver,
+        raw: permission.raw,
+        pass: permission.pass,
+        fixed: place.fixed(),
+        created: now,
+        expires: permission.lives.map(|seconds| now.saturating_add(seconds)),
+        uses: permission.uses,
+    };
+    Ok((grant, identity.arbitrary))
+}
+
+/// Makes the rule that denies a program secrets, with these arguments or, when there are none, with any.
+pub fn deny(
+    secrets: Vec<NamePattern>,
+    program: &OsString,
+    args: &[OsString],
+    place: &Place,
+    now: u64,
+) -> Result<Grant, AllowError> {
+    let secrets = rules(secrets.into_iter().map(|name| (name, None)).collect())?;
+    let (file, script) = match Identity::resolve(program, args, place.variable("PATH"), &place.cwd) {
+        Ok(identity) => (identity.program(), identity.script),
+        // A program that cannot be read or is not there yet can be denied by its path all the same.
+        Err(_) if program.as_encoded_bytes().contains(&b'/') => {
+            (FileRule { path: place.cwd.join(program), sha256: Digest::new([0; 32]) }, None)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Grant {
+        effect: Effect::Deny,
+        secrets,
+        program: file,
+        called: None,
+        script,
+        pins: Vec::new(),
+        args: match args {
+            [] => ArgsRule::Any,
+            args => ArgsRule::Exact(args.iter().map(OsText::from).collect()),
+        },
+        cwd: None,
+        caller: CallerRule::Any,
+        tier: TierName::None,
+        deliver: Delivery::Env,
+        raw: false,
+        pass: Vec::new(),
+        fixed: Default::default(),
+        created: now,
+        expires: None,
+        uses: None,
+    })
+}
+
+fn rules(secrets: Vec<(NamePattern, Option<Variable>)>) -> Result<Vec<SecretRule>, AllowError> {
+    let mut seen = std::collections::BTreeSet::new();
+    let rule = |(name, variable): (NamePattern, Option<Variable>)| {
+        let carried_by = match (&name, &variable) {
+            (NamePattern::Under(_), Some(_)) => return Err(AllowError::PatternWithVariable(name)),
+            (NamePattern::Under(_), None) => None,
+            (NamePattern::Exact(_), Some(variable)) => Some(variable.clone()),
+            (NamePattern::Exact(exact), None) => Some(exact.variable()),
+        };
+        if let Some(variable) = carried_by {
+            environment::check_target(&variable)?;
+            if !seen.insert(variable.clone()) {
+                return Err(AllowError::Twice(variable));
+            }
+        }
+        Ok(SecretRule { name, variable })
+    };
+    secrets.into_iter().map(rule).collect()
+}
+
+/// Hashes every file that the patterns name, relative to the caller's directory.
+fn pins(patterns: &[String], place: &Place) -> Result<Vec<FileRule>, AllowError> {
+    let mut found = std::collections::BTreeMap::new();
+    for pattern in patterns {
+        let failed = |why: String| AllowError::Pin { pattern: pattern.clone(), why };
+        let root =
+            place.cwd.to_str().ok_or_else(|| failed("the working directory's name is not UTF-8".into()))?;
+        let absolute = match pattern.starts_with('/') {
+            true => pattern.clone(),
+            false => format!("{}/{pattern}", glob::Pattern::escape(root)),
+        };
+        let before = found.len();
+        for path in glob::glob(&absolute).map_err(|error| failed(error.to_string()))? {
+            let path = path.map_err(|error| failed(error.to_string()))?;
+            if path.is_dir() {
+                continue;
+            }
+            let canonical = path.canonicalize().map_err(|error| failed(error.to_string()))?;
+            let sha256 =
+                hash_file(&canonical).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+            found.insert(canonical, sha256);
+            if found.len() > MOST_PINS {
+                return Err(failed(format!("more than {MOST_PINS} files")));
+            }
+        }
+        if found.len() == before {
+            return Err(failed("no further file matches".into()));
+        }
+    }
+    Ok(found.into_iter().map(|(path, sha256)| FileRule { path, sha256 }).collect())
+}

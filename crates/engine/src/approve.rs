@@ -1,0 +1,223 @@
+//! Asking the owner: what a prompt shows, what may be answered, and the grant that an answer becomes.
+//!
+//! How a person is reached is the front end's matter ([`Owner`]); that the answer carries something the agent
+//! does not have (the passphrase, the recovery code) is not: an answer without a factor cannot be made.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+use envseal_vault::{
+    ArgsRule, Caller, CallerRule, Effect, Factor, Grant, NamePattern, OsText, SecretRule, Variable,
+};
+
+use crate::policy::Why;
+use crate::request::Request;
+use crate::show;
+
+/// A person who can be asked, or nobody.
+pub trait Owner {
+    /// What opens the vault, to use a grant that exists. `None` when there is nobody to ask.
+    ///
+    /// `again` says why the last one failed, when this is not the first time.
+    fn unlock(&mut self, again: Option<&str>) -> Result<Option<Factor>, OwnerError>;
+
+    /// Shows a request and takes the answer. `None` when there is nobody to ask.
+    fn approve(&mut self, prompt: &Prompt, again: Option<&str>) -> Result<Option<Answer>, OwnerError>;
+
+    /// Tells something that the owner should know and need not answer.
+    fn notice(&mut self, text: &str);
+}
+
+/// Asking failed, or the person went away.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OwnerError {
+    /// Ctrl-C, Ctrl-D or an empty passphrase.
+    #[error("cancelled at the prompt")]
+    Cancelled,
+    /// The terminal, descriptor or key file could not be read.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was read.
+        what: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// What was read cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// What the owner says.
+#[derive(Debug)]
+pub enum Answer {
+    /// Not now; a no needs no proof.
+    Deny,
+    /// A choice that is kept, with what proves that it is the owner's.
+    Proven {
+        /// The choice.
+        choice: Choice,
+        /// The passphrase or recovery code.
+        factor: Factor,
+    },
+}
+
+/// What can be chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// This one run.
+    Once,
+    /// Exactly this, for so many seconds.
+    For(u64),
+    /// Exactly this, without an end.
+    Always,
+    /// Not now and not later.
+    DenyAlways,
+}
+
+/// How long a grant made by [`Choice::Once`] waits for its run to start, in seconds.
+const ONCE_LIVES: u64 = 60;
+
+/// A request as a person reads it. Every text is safe to print.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    /// Labelled lines, in the order to show them.
+    pub lines: Vec<(&'static str, String)>,
+    /// What is unusual, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Prompt {
+    /// Describes a request, who asks, and why it is not allowed already.
+    pub fn new(request: &Request, caller: &Caller, why: &Why, search: &OsStr) -> Self {
+        let secrets: Vec<_> = request
+            .secrets
+            .iter()
+            .map(|wanted| match wanted.name.variable() == wanted.variable {
+                true => wanted.name.to_string(),
+                false => format!("{} as {}", wanted.name, wanted.variable),
+            })
+            .collect();
+        let file = |file: &envseal_vault::FileRule| {
+            format!("{}  sha256 {}", show::visible(file.path.as_os_str()), file.sha256)
+        };
+        let mut lines = vec![("secrets", secrets.join(", ")), ("program", file(&request.program))];
+        if let Some(script) = &request.script {
+            lines.push(("script", file(script)));
+        }
+        let words =
+            std::iter::once(request.called.as_os_str()).chain(request.args.iter().map(OsString::as_os_str));
+        lines.push(("command", show::quote_all(words)));
+        lines.push(("directory", show::visible(request.cwd.as_os_str())));
+        lines.push(("search path", show::visible(search)));
+        lines.push(("tier", request.tier.to_string()));
+        lines.push(("delivery", request.deliver.to_string()));
+        if !request.pass.is_empty() {
+            lines.push((
+                "also passes",
+                request.pass.iter().map(Variable::as_str).collect::<Vec<_>>().join(", "),
+            ));
+        }
+        for (path, digest) in &request.pinned {
+            lines.push(("pinned", format!("{}  sha256 {digest}", show::visible(path.as_os_str()))));
+        }
+        lines.push(("asked by", ancestry(caller)));
+        lines.push(("because", show::visible(why.to_string().as_ref())));
+        let mut warnings = Vec::new();
+        if request.arbitrary {
+            warnings.push("This runs arbitrary code: what it does stands in its arguments or input.".into());
+        }
+        if request.raw {
+            warnings.push("Its output will not be masked.".into());
+        }
+        if matches!(why, Why::Changed { .. }) {
+            warnings.push("It has changed since it was allowed.".into());
+        }
+        if !caller.terminal {
+            warnings.push("Whoever asks has no terminal: it is a script or an agent, not a person.".into());
+        }
+        Self { lines, warnings }
+    }
+}
+
+/// `bash (pid 12) < tmux < systemd`, nearest first.
+fn ancestry(caller: &Caller) -> String {
+    let mut names = caller.ancestry.iter();
+    let nearest = names.next().map_or("unknown", String::as_str);
+    names.fold(format!("{nearest} (pid {})", caller.pid), |line, name| format!("{line} < {name}"))
+}
+
+/// Turns an answer to a request into the grant that it means.
+///
+/// `fixed` are the variables whose values the owner saw and fixed.
+pub fn grant_for(request: &Request, choice: Choice, now: u64, fixed: BTreeMap<Variable, OsText>) -> Grant {
+    let (effect, expires, uses) = match choice {
+        Choice::Once => (Effect::Allow, Some(now.saturating_add(ONCE_LIVES)), Some(1)),
+        Choice::For(seconds) => (Effect::Allow, Some(now.saturating_add(seconds)), None),
+        Choice::Always => (Effect::Allow, None, None),
+        Choice::DenyAlways => (Effect::Deny, None, None),
+    };
+    let rule = |wanted: &crate::request::Wanted| SecretRule {
+        name: NamePattern::Exact(wanted.name.clone()),
+        variable: Some(wanted.variable.clone()),
+    };
+    Grant {
+        effect,
+        secrets: request.secrets.iter().map(rule).collect(),
+        program: request.program.clone(),
+        called: Some(request.called.clone()),
+        script: request.script.clone(),
+        pins: Vec::new(),
+        args: ArgsRule::Exact(request.args.iter().map(OsText::from).collect()),
+        cwd: None,
+        caller: CallerRule::Any,
+        tier: request.tier,
+        deliver: request.deliver,
+        raw: request.raw,
+        pass: request.pass.clone(),
+        fixed,
+        created: now,
+        expires,
+        uses,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use envseal_vault::GrantId;
+
+    use super::*;
+    use crate::policy::{Decision, decide};
+    use crate::request::tests::sample;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn decided(choice: Choice, later: u64) -> Decision {
+        let grant = grant_for(&sample(), choice, NOW, BTreeMap::new());
+        decide(&sample(), &[(GrantId(1), grant)], NOW + later)
+    }
+
+    #[test]
+    fn an_answer_allows_exactly_what_was_asked() {
+        for choice in [Choice::Once, Choice::For(3600), Choice::Always] {
+            assert_eq!(decided(choice, 0), Decision::Allow(GrantId(1)));
+        }
+        assert!(matches!(decided(Choice::Once, ONCE_LIVES), Decision::Ask(_)));
+        assert!(matches!(decided(Choice::For(3600), 3600), Decision::Ask(_)));
+        assert_eq!(decided(Choice::Always, u64::from(u32::MAX)), Decision::Allow(GrantId(1)));
+        assert!(matches!(decided(Choice::DenyAlways, 0), Decision::Deny(_)));
+    }
+
+    #[test]
+    fn a_prompt_cannot_be_forged_by_what_it_shows() {
+        let mut request = sample();
+        request.args = vec!["\x1b[2J\x1b[Hsafe\u{202e}".into(), "a\nprogram  /bin/true".into()];
+        request.cwd = "/tmp/\x1b]0;x\x07".into();
+        let caller = Caller { pid: 1, uid: 1, ancestry: vec!["bash".into()], terminal: false };
+        let why = Why::NoGrant { program: request.program.path.clone(), secrets: vec![] };
+        let prompt = Prompt::new(&request, &caller, &why, OsStr::new("/usr/bin"));
+        for (_, line) in &prompt.lines {
+            assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
+        }
+    }
+}

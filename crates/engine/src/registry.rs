@@ -1,0 +1,117 @@
+//! The runs that are under way, so that a panic can end them.
+//!
+//! Each run holds a shared lock on one file of the vault's directory for as long as it lives; the kernel lets go
+//! of it however the run ends (flock(2)), and names the holders in `/proc/locks` (proc(5)).
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// How long ended runs may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A run's entry; dropping it takes the run out.
+#[derive(Debug)]
+pub struct Entry(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+/// Enters this process as a run of the vault in `dir`.
+pub fn enter(dir: &Path) -> io::Result<Entry> {
+    let file = open_file(dir)?;
+    flock(&file, FlockOperation::LockShared)?;
+    Ok(Entry(file))
+}
+
+/// Ends every run of the vault in `dir` with SIGKILL, after which the sandbox ends their trees. Returns how many
+/// there were; an error when one outlived it.
+pub fn end_all(dir: &Path) -> io::Result<usize> {
+    let file = open_file(dir)?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut ended = std::collections::HashSet::new();
+    // Until nobody holds the lock: a run may enter while others are being ended.
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(ended.len()),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for pid in holders(&file)? {
+            let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+                Ok(pidfd) => pidfd,
+                Err(rustix::io::Errno::SRCH) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            // The lock is looked at again with the process held: a number that was given to another process
+            // since is not in the list any more.
+            if holders(&file)?.contains(&pid) && pidfd_send_signal(&pidfd, Signal::KILL).is_ok() {
+                ended.insert(pid);
+            }
+        }
+        if Instant::now() > deadline {
+            return Err(io::Error::other("a run could not be ended"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn open_file(dir: &Path) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(open(dir.join("runs"), flags, Mode::from(0o600))?.into())
+}
+
+/// The processes that hold a lock on the file, by lines like `1: FLOCK ADVISORY READ 4711 fe:01:1234 0 EOF`.
+///
+/// Some file systems (btrfs, overlays) show another device here than stat(2) does: where no line has both, the
+/// inode's number alone counts.
+fn holders(file: &File) -> io::Result<Vec<Pid>> {
+    let metadata = file.metadata()?;
+    let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+    let inode = format!(":{}", metadata.ino());
+    let exact = format!("{major:02x}:{minor:02x}{inode}");
+    let locks = std::fs::read_to_string("/proc/locks")?;
+    let by = |matches: &dyn Fn(&str) -> bool| -> Vec<Pid> {
+        let me = std::process::id();
+        let pid_of = |line: &str| {
+            let fields: Vec<_> = line.split_ascii_whitespace().collect();
+            let at = fields.iter().position(|field| matches(field))?;
+            let raw: i32 = fields.get(at.checked_sub(1)?)?.parse().ok()?;
+            Pid::from_raw(raw).filter(|_| u32::try_from(raw).is_ok_and(|raw| raw != me))
+        };
+        locks.lines().filter_map(pid_of).collect()
+    };
+    let found = by(&|field| field == exact);
+    Ok(if found.is_empty() { by(&|field| field.ends_with(&inode)) } else { found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_holder_is_ended_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(end_all(dir.path()).unwrap(), 0);
+        let hold = format!("exec 9<>{}/runs; flock -s 9; echo held; exec sleep 60", dir.path().display());
+        let start = |script: &str| {
+            let mut command = std::process::Command::new("bash");
+            command.args(["-c", script]).stdout(std::process::Stdio::piped()).spawn().unwrap()
+        };
+        let mut runs = [start(&hold), start(&hold)];
+        let mut other = start("echo; exec sleep 60");
+        for run in runs.iter_mut().chain([&mut other]) {
+            io::Read::read_exact(run.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        }
+        // `flock` the program forks no further process that would hold the lock, so two holders are two runs.
+        assert_eq!(end_all(dir.path()).unwrap(), 2);
+        for run in &mut runs {
+            assert!(!run.wait().unwrap().success());
+        }
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+}

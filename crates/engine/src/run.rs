@@ -1,0 +1,474 @@
+//! The main job: a program that the owner allowed runs with its secrets, and nobody reads them back.
+//!
+//! The order matters. Nothing is opened before it is decided; nothing is decided on unverified grants; the row in
+//! the log is synced before the first value is opened; the program is hashed again after every wait.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+use envseal_redact::{Builder, Patterns};
+use envseal_sandbox::{Exit, Spec, StartError, Tier, start};
+use envseal_vault::{
+    Caller, Delivery, Event, EventKind, Grant, GrantId, OsText, Proof, SecretBytes, SecretName, TierName,
+    UnlockError, Unlocked, Variable, Vault, VaultError,
+};
+
+use crate::approve::{Answer, Choice, Owner, OwnerError, Prompt, grant_for};
+use crate::attend::{Signals, attend};
+use crate::deliver::{self, DeliverError, Delivered};
+use crate::environment::{self, RefusedVariable};
+use crate::identity::{Identity, IdentityError, hash_file};
+use crate::policy::{Decision, Why, decide};
+use crate::request::{Request, Wanted};
+use crate::streams::Streams;
+use crate::{registry, show};
+
+/// What a person or program asks `run` to do.
+#[derive(Debug)]
+pub struct Asked {
+    /// The secrets and the variables that shall carry them.
+    pub secrets: Vec<Wanted>,
+    /// The program as typed.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// The tier.
+    pub tier: TierName,
+    /// How the secrets are delivered.
+    pub deliver: Delivery,
+    /// Variables to pass by name.
+    pub pass: Vec<Variable>,
+    /// Do not mask.
+    pub raw: bool,
+}
+
+/// Where a run is asked for: what the caller's process has.
+#[derive(Debug)]
+pub struct Place {
+    /// Its environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working directory, canonical.
+    pub cwd: PathBuf,
+    /// Who it is.
+    pub caller: Caller,
+}
+
+/// Why a program did not run, or did not run to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The owner has not allowed it, or has forbidden it.
+    #[error("refused: {}", show::visible(why.to_string().as_ref()))]
+    Refused {
+        /// Why.
+        why: Why,
+        /// The command that would allow it, when one would.
+        allow: Option<String>,
+    },
+    /// The owner said no.
+    #[error("refused: you denied it")]
+    DeniedByOwner,
+    /// The vault must be opened and nobody can be asked.
+    #[error("the vault is locked and there is nobody to ask for its passphrase")]
+    Locked,
+    /// There is no such secret.
+    #[error("there is no secret {0}")]
+    NoSuchSecret(SecretName),
+    /// It waits to be accepted.
+    #[error("{0} waits in the inbox")]
+    InInbox(SecretName),
+    /// A variable cannot be used as asked.
+    #[error(transparent)]
+    Variable(#[from] RefusedVariable),
+    /// A delivery cannot be made.
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
+    /// The program cannot be identified.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The vault refused.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The vault was not opened.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
+    /// The owner could not be asked.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// The sandbox did not start it.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Something else of the system failed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
+    move |source| RunError::System { what, source }
+}
+
+/// How often a wrong passphrase may be typed.
+const TRIES: u32 = 3;
+
+/// Runs a program with secrets, to its end. Returns its status in shell form.
+pub fn run(vault: &mut Vault, asked: Asked, place: &Place, owner: &mut dyn Owner) -> Result<i32, RunError> {
+    let entry = registry::enter(vault.dir()).map_err(system("the list of runs"))?;
+    let mut session = Session::identify(vault, asked, place)?;
+    let (released, grant) = session.release(vault, owner)?;
+    let sequence = released.sequence;
+    let outcome = session.start(released.secrets, &grant, owner);
+    let mut end = Event::new(EventKind::Exit);
+    end.answers = Some(sequence);
+    match &outcome {
+        Ok(exit) => end.status = Some(exit.shell_status()),
+        Err(error) => end.note = Some(error.to_string()),
+    }
+    let recorded = vault.append(&end);
+    drop(entry);
+    let exit = outcome?;
+    if let Err(error) = recorded {
+        owner.notice(&format!("the end of this run could not be recorded: {error}"));
+    }
+    Ok(exit.shell_status())
+}
+
+/// What would run, and the request that it makes: for `allow`, which binds what `run` will look at.
+pub fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunError> {
+    asked.pass.iter().try_for_each(environment::check_pass)?;
+    asked.secrets.iter().try_for_each(|wanted| environment::check_target(&wanted.variable))?;
+    deliver::check(&asked.secrets, asked.deliver)?;
+    let search = place.variable("PATH");
+    let identity = Identity::resolve(&asked.program, &asked.args, search, &place.cwd)?;
+    let request = Request {
+        secrets: asked.secrets,
+        program: identity.program(),
+        called: identity.called.clone(),
+        script: identity.script.clone(),
+        arbitrary: identity.arbitrary,
+        args: asked.args,
+        cwd: place.cwd.clone(),
+        terminal: place.caller.terminal,
+        shielded: false,
+        tier: asked.tier,
+        deliver: asked.deliver,
+        raw: asked.raw,
+        pass: asked.pass,
+        pinned: BTreeMap::new(),
+    };
+    Ok((identity, request))
+}
+
+impl Place {
+    /// The process that this one is: its environment, directory and parent.
+    pub fn here() -> io::Result<Self> {
+        Ok(Self {
+            env: std::env::vars_os().collect(),
+            cwd: std::env::current_dir()?.canonicalize()?,
+            caller: crate::caller::caller(),
+        })
+    }
+
+    /// The value of a variable of its environment; empty when it has none.
+    pub fn variable(&self, name: &str) -> &OsStr {
+        self.env.iter().find(|(known, _)| known == name).map_or(OsStr::new(""), |(_, value)| value)
+    }
+
+    /// The variables whose values an approval fixes: a caller cannot move a program's search path or home.
+    pub fn fixed(&self) -> BTreeMap<Variable, OsText> {
+        let one = |name: &str| {
+            let value = self.variable(name);
+            Some((name.parse().ok()?, OsText::from(value))).filter(|_| !value.is_empty())
+        };
+        ["PATH", "HOME"].into_iter().filter_map(one).collect()
+    }
+}
+
+struct Session<'p> {
+    identity: Identity,
+    request: Request,
+    place: &'p Place,
+    typed: OsString,
+}
+
+/// What the vault gave out.
+struct Released {
+    sequence: u64,
+    secrets: Vec<(SecretName, SecretBytes)>,
+}
+
+impl<'p> Session<'p> {
+    fn identify(vault: &Vault, asked: Asked, place: &'p Place) -> Result<Self, RunError> {
+        for wanted in &asked.secrets {
+            if vault.secret(&wanted.name)?.is_none() {
+                let waits = vault.inbox()?.iter().any(|item| item.name == wanted.name);
+                let name = wanted.name.clone();
+                return Err(if waits { RunError::InInbox(name) } else { RunError::NoSuchSecret(name) });
+            }
+        }
+        let typed = asked.program.clone();
+        let (identity, request) = identify(asked, place)?;
+        Ok(Self { identity, request, place, typed })
+    }
+
+    /// Decides, asks, unlocks, decides again on what was verified, records, and only then opens.
+    fn release(&mut self, vault: &mut Vault, owner: &mut dyn Owner) -> Result<(Released, Grant), RunError> {
+        let now = now(vault)?;
+        let grants = vault.grants()?;
+        self.look_at_pins(&grants);
+        let mut unlocked;
+        match decide(&self.request, &grants, now) {
+            Decision::Deny(why) => return Err(self.refuse(vault, why)?),
+            Decision::Ask(why) => {
+                let prompt =
+                    Prompt::new(&self.request, &self.place.caller, &why, self.place.variable("PATH"));
+                let (proof, choice) = match ask(vault, owner, &prompt)? {
+                    Asking::Nobody => return Err(self.refuse(vault, why)?),
+                    Asking::Denied => {
+                        self.refuse(vault, why)?;
+                        return Err(RunError::DeniedByOwner);
+                    }
+                    Asking::Proven(proof, choice) => (proof, choice),
+                };
+                unlocked = vault.unlock_with(proof)?;
+                tell(&unlocked, owner);
+                self.record_answer(&mut unlocked, choice, now)?;
+                if choice == Choice::DenyAlways {
+                    return Err(RunError::DeniedByOwner);
+                }
+            }
+            Decision::Allow(_) => unlocked = open(vault, owner)?,
+        }
+        // Time has passed at a prompt or in the key derivation: look at the bytes again, now with verified grants.
+        self.identity.rehash()?;
+        self.request.program = self.identity.program();
+        self.request.script.clone_from(&self.identity.script);
+        let grants = unlocked.grants()?;
+        self.look_at_pins(&grants);
+        match decide(&self.request, &grants, now) {
+            Decision::Allow(id) => {
+                let grant = grants.into_iter().find(|(other, _)| *other == id).map(|(_, grant)| grant);
+                let event = self.event(EventKind::Run, Some(id));
+                let names: Vec<_> = self.request.secrets.iter().map(|wanted| wanted.name.clone()).collect();
+                let released = unlocked.begin_run(&event, Some(id), &names)?;
+                let released = Released { sequence: released.sequence, secrets: released.secrets };
+                Ok((released, grant.unwrap_or_else(|| unreachable!("the grant was just found"))))
+            }
+            Decision::Ask(why) | Decision::Deny(why) => {
+                drop(unlocked);
+                Err(self.refuse(vault, why)?)
+            }
+        }
+    }
+
+    /// Stores what the owner's answer means.
+    fn record_answer(
+        &mut self,
+        unlocked: &mut Unlocked<'_>,
+        choice: Choice,
+        now: u64,
+    ) -> Result<(), RunError> {
+        // What is allowed is what is there now, not what was there when the question came up.
+        self.identity.rehash()?;
+        let asked = (self.request.program.clone(), self.request.script.clone());
+        if asked != (self.identity.program(), self.identity.script.clone()) {
+            let why = Why::Changed {
+                grant: GrantId(0),
+                path: self.request.program.path.clone(),
+                allowed: self.request.program.sha256,
+                found: self.identity.program().sha256,
+            };
+            return Err(RunError::Refused { why, allow: None });
+        }
+        unlocked.add_grant(&grant_for(&self.request, choice, now, self.place.fixed()))?;
+        Ok(())
+    }
+
+    fn look_at_pins(&mut self, grants: &[(GrantId, Grant)]) {
+        let mine = grants.iter().filter(|(_, grant)| grant.program.path == self.request.program.path);
+        let paths = mine.flat_map(|(_, grant)| grant.pins.iter().map(|pin| pin.path.clone()));
+        self.request.pinned = paths.filter_map(|path| Some((path.clone(), hash_file(&path).ok()?))).collect();
+    }
+
+    fn event(&self, kind: EventKind, grant: Option<GrantId>) -> Event {
+        let mut event = Event::new(kind);
+        event.secrets = self.request.secrets.iter().map(|wanted| wanted.name.clone()).collect();
+        event.program = Some(show::visible(self.request.program.path.as_os_str()));
+        event.sha256 = Some(self.request.program.sha256);
+        event.request = Some(self.request.digest());
+        event.grant = grant;
+        event.tier = Some(self.request.tier);
+        event.caller = Some(self.place.caller.clone());
+        event
+    }
+
+    /// Writes the refusal to the log and makes the error that says it.
+    fn refuse(&self, vault: &mut Vault, why: Why) -> Result<RunError, RunError> {
+        let mut event = self.event(EventKind::Refuse, None);
+        event.note = Some(show::visible(why.to_string().as_ref()));
+        vault.append(&event)?;
+        let allow = (!matches!(why, Why::Denied { .. })).then(|| self.allow_line());
+        Ok(RunError::Refused { why, allow })
+    }
+
+    /// The command that would allow exactly this.
+    fn allow_line(&self) -> String {
+        let request = &self.request;
+        let mut words: Vec<OsString> = vec!["envseal".into(), "allow".into()];
+        for wanted in &request.secrets {
+            let text = match wanted.name.variable() == wanted.variable {
+                true => wanted.name.to_string(),
+                false => format!("{}={}", wanted.name, wanted.variable),
+            };
+            words.extend(["-s".into(), text.into()]);
+        }
+        if request.tier != TierName::None {
+            words.extend(["--tier".into(), request.tier.to_string().into()]);
+        }
+        if request.deliver != Delivery::Env {
+            words.extend(["--deliver".into(), request.deliver.to_string().into()]);
+        }
+        for name in &request.pass {
+            words.extend(["--pass".into(), name.as_str().into()]);
+        }
+        if request.raw {
+            words.push("--raw".into());
+        }
+        words.extend(["--".into(), self.typed.clone()]);
+        words.extend(request.args.iter().cloned());
+        show::quote_all(words.iter().map(OsString::as_os_str))
+    }
+
+    /// Starts the program with its secrets and stays with it until it has ended.
+    fn start(
+        self,
+        secrets: Vec<(SecretName, SecretBytes)>,
+        grant: &Grant,
+        owner: &mut dyn Owner,
+    ) -> Result<Exit, RunError> {
+        let patterns = self.patterns(&secrets, owner);
+        let mut delivered = deliver::deliver(&self.request.secrets, &secrets, self.request.deliver)?;
+        drop(secrets);
+        let own_terminal = io::stdout().is_terminal();
+        let mut signals = Signals::catch().map_err(system("signals"))?;
+        let spec = self.spec(grant, &mut delivered);
+        let (spec, streams) = Streams::lay(spec, delivered.stdin.take(), own_terminal)
+            .map_err(system("the standard streams"))?;
+        drop(delivered);
+        let mut running = start(spec)?;
+        let (pumps, outer) = streams.connect(&running, &patterns).map_err(system("the standard streams"))?;
+        let exit = attend(&mut running, &mut signals, outer).map_err(system("the running program"))?;
+        for pump in pumps {
+            // A pump that panicked has lost output; the program's status is still its own.
+            let _ = pump.join();
+        }
+        Ok(exit)
+    }
+
+    fn patterns(&self, secrets: &[(SecretName, SecretBytes)], owner: &mut dyn Owner) -> Patterns {
+        let mut builder = Builder::new();
+        if !self.request.raw {
+            for (name, value) in secrets {
+                if let Err(error) = builder.add(name.as_str(), value.expose()) {
+                    owner.notice(&error.to_string());
+                }
+            }
+        }
+        builder.build()
+    }
+
+    fn spec(self, grant: &Grant, delivered: &mut Delivered) -> Spec {
+        let pass: Vec<_> = self.request.pass.clone();
+        let env = environment::filter(self.place.env.iter().cloned(), &pass);
+        let fixed = grant.fixed.iter().map(|(name, value)| (OsString::from(name.as_str()), value.0.clone()));
+        let spec = Spec::new(self.identity.image)
+            .arg0(self.identity.arg0)
+            .args(self.identity.argv)
+            .envs(env)
+            .envs(fixed)
+            .envs(delivered.env.drain(..))
+            .directory(&self.request.cwd)
+            .tier(tier(self.request.tier));
+        let descriptors = std::mem::take(&mut delivered.descriptors);
+        descriptors.into_iter().fold(spec, |spec, (file, number)| spec.descriptor(file, number))
+    }
+}
+
+fn tier(name: TierName) -> Tier {
+    match name {
+        TierName::None => Tier::None,
+        TierName::Hardened => Tier::Hardened,
+        TierName::Lockdown => Tier::Lockdown,
+    }
+}
+
+/// The time that decides, in seconds since 1970: the clock, but never earlier than the last row of the log, so
+/// that a clock set back brings no expired grant to life.
+pub fn now(vault: &Vault) -> Result<u64, VaultError> {
+    let clock =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let recorded = vault.last_time()?.map_or(0, |milliseconds| milliseconds / 1000);
+    Ok(clock.max(recorded))
+}
+
+/// Opens the vault with what the owner gives; what is wrong may be typed again.
+pub fn open<'v>(vault: &'v mut Vault, owner: &mut dyn Owner) -> Result<Unlocked<'v>, RunError> {
+    let mut again = None;
+    for tried in 1.. {
+        let Some(factor) = owner.unlock(again.as_deref())? else { break };
+        match vault.prove(&factor) {
+            Ok(proof) => {
+                let unlocked = vault.unlock_with(proof)?;
+                tell(&unlocked, owner);
+                return Ok(unlocked);
+            }
+            Err(error @ UnlockError::Wrong) if tried < TRIES => again = Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(if again.is_some() { UnlockError::Wrong.into() } else { RunError::Locked })
+}
+
+/// What came of asking the owner.
+enum Asking {
+    Nobody,
+    Denied,
+    Proven(Proof, Choice),
+}
+
+fn ask(vault: &mut Vault, owner: &mut dyn Owner, prompt: &Prompt) -> Result<Asking, RunError> {
+    let mut again = None;
+    for tried in 1.. {
+        let (choice, factor) = match owner.approve(prompt, again.as_deref())? {
+            None => break,
+            Some(Answer::Deny) => return Ok(Asking::Denied),
+            Some(Answer::Proven { choice, factor }) => (choice, factor),
+        };
+        match vault.prove(&factor) {
+            Ok(proof) => return Ok(Asking::Proven(proof, choice)),
+            Err(error @ UnlockError::Wrong) if tried < TRIES => again = Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Asking::Nobody)
+}
+
+/// Tells the owner what has happened since the last time.
+fn tell(unlocked: &Unlocked<'_>, owner: &mut dyn Owner) {
+    match unlocked.last_failures() {
+        0 => {}
+        1 => owner.notice("one failed attempt to unlock this vault since the last time it was opened"),
+        many => owner.notice(&format!(
+            "{many} failed attempts to unlock this vault since the last time it was opened"
+        )),
+    }
+    for notice in unlocked.notices() {
+        owner.notice(notice);
+    }
+}

@@ -1,0 +1,111 @@
+//! A program that is opened once, hashed through that handle and executed through it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::backend;
+use crate::shebang::{LOOKS_AT, Shebang};
+use crate::{Given, ImageError};
+
+/// An open program: the handle, what its bytes hash to, and where it was found.
+///
+/// What is at the path later does not matter: [`start`](crate::start) executes the handle. Against a
+/// writer of the same file, where this user could be one, a read lease is held from before the hash for
+/// as long as the image lives: who opens the file for writing waits, or gets EWOULDBLOCK. Where no lease
+/// is to be had, [`Image::guarded`] says so and [`Image::rehash`] tells whether a writer was there.
+#[derive(Debug)]
+pub struct Image {
+    file: File,
+    path: PathBuf,
+    sha256: [u8; 32],
+    shebang: Option<Shebang>,
+    guard: backend::Guard,
+}
+
+impl Image {
+    /// Resolves links in `path`, opens the canonical file and hashes it.
+    ///
+    /// Never waits for a FIFO or a device. Errors name the situation; [`ImageError::shell_status`]
+    /// gives 126 or 127 for it.
+    pub fn open(path: &Path) -> Result<Image, ImageError> {
+        let (file, path, guard) = backend::open_program(path)?;
+        let (sha256, shebang) = read(&file, &path)?;
+        Ok(Image { file, path, sha256, shebang, guard })
+    }
+
+    /// The canonical path: absolute, without links, as of the opening.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// SHA-256 of the bytes when they were last hashed.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.sha256
+    }
+
+    /// Hashes again through the same handle, as after the wait for an approval.
+    pub fn rehash(&mut self) -> Result<[u8; 32], ImageError> {
+        (self.sha256, self.shebang) = read(&self.file, &self.path)?;
+        Ok(self.sha256)
+    }
+
+    /// The `#!` line, when this is a script.
+    pub fn shebang(&self) -> Option<&Shebang> {
+        self.shebang.as_ref()
+    }
+
+    /// Whether the bytes can have changed since the image was opened: `Yes` when not.
+    pub fn guarded(&self) -> Given {
+        self.guard.holds(&self.file)
+    }
+
+    /// The open handle, for further looks at the same file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+fn read(file: &File, path: &Path) -> Result<([u8; 32], Option<Shebang>), ImageError> {
+    let failed = |source| ImageError::Io { path: path.to_owned(), source };
+    let mut chunk = vec![0_u8; 64 * 1024];
+    let mut hash = Sha256::new();
+    let mut shebang = None;
+    let mut offset = 0_u64;
+    loop {
+        let filled = fill(file, &mut chunk, offset).map_err(failed)?;
+        if offset == 0 {
+            let head = &chunk[..filled.min(LOOKS_AT)];
+            let invalid = |why: crate::shebang::InvalidShebang| ImageError::Shebang {
+                path: path.to_owned(),
+                why: why.to_string(),
+            };
+            shebang = Shebang::parse(head).map_err(invalid)?;
+        }
+        hash.update(&chunk[..filled]);
+        offset += filled as u64;
+        if filled < chunk.len() {
+            break;
+        }
+    }
+    if file.metadata().map_err(failed)?.len() != offset {
+        return Err(ImageError::Changed { path: path.to_owned() });
+    }
+    Ok((hash.finalize().into(), shebang))
+}
+
+/// Reads at `offset` until `chunk` is full or the file ends, without moving the handle's own offset.
+fn fill(file: &File, chunk: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < chunk.len() {
+        match backend::read_at(file, &mut chunk[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

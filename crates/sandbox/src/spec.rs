@@ -1,0 +1,142 @@
+//! What a program is started with: arguments, environment, descriptors, directory, tier.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use crate::tty::Pty;
+use crate::{Guarantee, Image, Tier};
+
+/// Where one of the program's standard streams leads.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub enum Stdio {
+    /// To the caller's own stream; to the null device when the caller has none.
+    #[default]
+    Inherit,
+    /// To the null device.
+    Null,
+    /// To a new pipe, whose other end [`Running`](crate::Running) hands out.
+    Pipe,
+    /// To this open descriptor.
+    Descriptor(OwnedFd),
+    /// To the terminal that [`Spec::terminal`] brought.
+    Terminal,
+}
+
+/// All that a program is given. What is not named here, it does not get.
+///
+/// By default: no arguments, an empty environment, the caller's standard streams and directory, no
+/// further descriptors, [`Tier::None`]. The file mode creation mask is the caller's.
+#[derive(Debug)]
+pub struct Spec {
+    pub(crate) image: Image,
+    pub(crate) arg0: OsString,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) tier: Tier,
+    pub(crate) streams: [Stdio; 3],
+    pub(crate) terminal: Option<Pty>,
+    pub(crate) descriptors: Vec<(OwnedFd, i32)>,
+    pub(crate) weaker: Vec<Guarantee>,
+}
+
+impl Spec {
+    /// A start of `image` with its path as argument 0.
+    pub fn new(image: Image) -> Spec {
+        let arg0 = image.path().as_os_str().to_owned();
+        Spec {
+            image,
+            arg0,
+            args: Vec::new(),
+            env: Vec::new(),
+            directory: None,
+            tier: Tier::None,
+            streams: [Stdio::Inherit, Stdio::Inherit, Stdio::Inherit],
+            terminal: None,
+            descriptors: Vec::new(),
+            weaker: Vec::new(),
+        }
+    }
+
+    /// Argument 0: many programs look at the name by which they were called.
+    pub fn arg0(mut self, arg0: impl Into<OsString>) -> Spec {
+        self.arg0 = arg0.into();
+        self
+    }
+
+    /// One more argument.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Spec {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// More arguments.
+    pub fn args<I: IntoIterator<Item: Into<OsString>>>(mut self, args: I) -> Spec {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// One variable of the environment; a later one of the same name replaces it.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl Into<OsString>) -> Spec {
+        let name = name.as_ref();
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// More variables of the environment.
+    pub fn envs<N: AsRef<OsStr>, V: Into<OsString>>(self, vars: impl IntoIterator<Item = (N, V)>) -> Spec {
+        vars.into_iter().fold(self, |spec, (name, value)| spec.env(name, value))
+    }
+
+    /// The working directory; by default the caller's.
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Spec {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// The tier that must be given.
+    pub fn tier(mut self, tier: Tier) -> Spec {
+        self.tier = tier;
+        self
+    }
+
+    /// Where standard input comes from.
+    pub fn stdin(mut self, stream: Stdio) -> Spec {
+        self.streams[0] = stream;
+        self
+    }
+
+    /// Where standard output goes.
+    pub fn stdout(mut self, stream: Stdio) -> Spec {
+        self.streams[1] = stream;
+        self
+    }
+
+    /// Where standard error goes.
+    pub fn stderr(mut self, stream: Stdio) -> Spec {
+        self.streams[2] = stream;
+        self
+    }
+
+    /// A terminal of the program's own: it becomes the controlling terminal of a new session, with the
+    /// program in its foreground. Streams reach it as [`Stdio::Terminal`]; `/dev/tty` is it in any case.
+    pub fn terminal(mut self, terminal: Pty) -> Spec {
+        self.terminal = Some(terminal);
+        self
+    }
+
+    /// One more open descriptor, as `number` (3 to 511) in the program.
+    pub fn descriptor(mut self, descriptor: OwnedFd, number: i32) -> Spec {
+        self.descriptors.push((descriptor, number));
+        self
+    }
+
+    /// Starts even when these do not hold; [`Enforced`](crate::Enforced) still tells.
+    pub fn allow_weaker(mut self, guarantees: impl IntoIterator<Item = Guarantee>) -> Spec {
+        self.weaker.extend(guarantees);
+        self
+    }
+}

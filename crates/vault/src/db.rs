@@ -1,0 +1,187 @@
+//! The SQLite file: how it is opened, and its two kinds of transaction.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::files::Dir;
+use crate::{VaultError, header, schema};
+
+/// The vault file's name in its directory.
+pub(crate) const FILE: &str = "vault.db";
+/// How long a process waits for the others.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest text or blob of a row, in bytes; what is longer was not written by us.
+const LONGEST: i32 = 16 << 20;
+
+/// A vault file, open.
+pub(crate) struct Db {
+    /// Before the handle: SQLite closes first.
+    conn: Connection,
+    handle: Arc<File>,
+}
+
+impl Db {
+    /// Makes the file with empty tables. The directory has none yet.
+    pub(crate) fn create(dir: &Dir) -> Result<Self, VaultError> {
+        let path = dir.path().join(FILE);
+        dir.create(FILE).map_err(|error| VaultError::io(path.display().to_string(), error))?;
+        let handle = handle(dir)?;
+        let conn = connect(dir)?;
+        conn.execute_batch("PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL;")?;
+        settle(&conn)?;
+        conn.pragma_update(None, "application_id", header::APPLICATION_ID)?;
+        conn.pragma_update(None, "user_version", header::FORMAT)?;
+        let db = Self { conn, handle };
+        let tx = Transaction::new_unchecked(&db.conn, TransactionBehavior::Immediate)?;
+        schema::create(&tx)?;
+        tx.commit()?;
+        Ok(db)
+    }
+
+    /// Opens the file. Nothing is written, and nothing that is not ours is given to SQLite.
+    pub(crate) fn open(dir: &Dir) -> Result<Self, VaultError> {
+        if dir.check(FILE)?.is_none() {
+            return Err(VaultError::NoVault { dir: dir.path().into() });
+        }
+        for beside in ["vault.db-wal", "vault.db-shm", "vault.db-journal"] {
+            dir.check(beside)?;
+        }
+        let handle = handle(dir)?;
+        check_header(dir, &handle)?;
+        let conn = connect(dir)?;
+        // Until all is known to be well, closing must not move the log into the file.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        settle(&conn)?;
+        schema::check(&conn)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        Ok(Self { conn, handle })
+    }
+
+    /// Reads within one snapshot.
+    pub(crate) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)?;
+        work(&tx)
+    }
+
+    /// Writes: alone, all or nothing, synced when it returns. What `work` relies on it reads here again.
+    pub(crate) fn write<T>(
+        &self,
+        dir: &Dir,
+        work: impl FnOnce(&Connection) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)?;
+        let there = dir.check(FILE)?.map(|stat| (stat.st_dev, stat.st_ino));
+        let mine = self.handle.metadata().map_err(|error| VaultError::io(FILE, error))?;
+        if there != Some((mine.dev(), mine.ino())) {
+            return Err(VaultError::Replaced);
+        }
+        schema::check(&tx)?;
+        let done = work(&tx)?;
+        tx.commit()?;
+        Ok(done)
+    }
+
+    /// Moves the write-ahead log into the file, as far as nobody else needs it.
+    pub(crate) fn checkpoint(&self) -> Result<(), VaultError> {
+        Ok(self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?)
+    }
+
+    /// The whole file as of now, write-ahead log included, and what `beside` reads at the same moment. No other
+    /// process writes meanwhile.
+    pub(crate) fn image<T>(
+        &mut self,
+        beside: impl FnOnce(&Connection) -> Result<T, VaultError>,
+    ) -> Result<(Vec<u8>, T), VaultError> {
+        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        let read = beside(&self.conn).and_then(|beside| Ok((self.conn.serialize("main")?.to_vec(), beside)));
+        self.conn.execute_batch("ROLLBACK")?;
+        read
+    }
+}
+
+fn connect(dir: &Dir) -> Result<Connection, VaultError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let conn = Connection::open_with_flags(dir.path().join(FILE), flags)?;
+    conn.busy_timeout(PATIENCE)?;
+    conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST)?;
+    for (setting, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    ] {
+        conn.set_db_config(setting, on)?;
+    }
+    Ok(conn)
+}
+
+/// Settings that touch the file or the cache.
+fn settle(conn: &Connection) -> Result<(), VaultError> {
+    conn.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; \
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(())
+}
+
+/// The file's handle, one for the whole process.
+///
+/// Closing any handle of a file drops all locks that the process has on it through others (fcntl(2)), SQLite's too.
+/// So there is one, shared, that is closed when no vault of this file is open any more.
+fn handle(dir: &Dir) -> Result<Arc<File>, VaultError> {
+    static OPEN: Mutex<Option<HashMap<(u64, u64), Weak<File>>>> = Mutex::new(None);
+
+    let failed = |error: std::io::Error| VaultError::io(dir.path().join(FILE).display().to_string(), error);
+    let stat = dir.check(FILE)?.ok_or_else(|| VaultError::NoVault { dir: dir.path().into() })?;
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let open = open.get_or_insert_default();
+    open.retain(|_, file| file.strong_count() > 0);
+    if let Some(file) = open.get(&(stat.st_dev, stat.st_ino)).and_then(Weak::upgrade) {
+        return Ok(file);
+    }
+    let file = Arc::new(dir.file(FILE, false).map_err(failed)?);
+    let found = file.metadata().map_err(failed)?;
+    open.insert((found.dev(), found.ino()), Arc::downgrade(&file));
+    Ok(file)
+}
+
+fn check_header(dir: &Dir, file: &File) -> Result<(), VaultError> {
+    let path = dir.path().join(FILE);
+    let failed = |error: std::io::Error| VaultError::io(path.display().to_string(), error);
+    let mut tries = 0;
+    loop {
+        let mut bytes = [0; header::LEN];
+        let length = match file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => file.metadata().map_err(failed)?.len(),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => file.metadata().map_err(failed)?.len(),
+            Err(error) => return Err(failed(error)),
+        };
+        let here = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+        let complete = dir.check("vault.db-wal")?.is_none_or(|wal| wal.st_size == 0);
+        match header::check(&bytes[..here], length, complete, &path) {
+            // Another process may be moving its log into the file: the header comes first, the pages after.
+            Err(VaultError::Truncated { .. }) if tries < 10 && here == header::LEN => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+}

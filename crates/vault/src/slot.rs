@@ -1,0 +1,392 @@
+//! Key slots: the vault key, wrapped once for each thing that opens the vault.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use crate::encode::Transcript;
+use crate::kdf::Argon2Cost;
+use crate::keys::{self, SubKey, VaultId, VaultKey};
+use crate::row::{signed, unsigned};
+use crate::{KeyFile, Passphrase, RecoveryCode, VaultError};
+
+/// A key slot's number within its vault. Never given twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SlotId(pub u64);
+
+impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What opens a slot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum SlotKind {
+    /// A passphrase, through Argon2id.
+    Passphrase,
+    /// The recovery code.
+    Recovery,
+    /// A key file.
+    KeyFile,
+}
+
+impl SlotKind {
+    const WORDS: [(Self, &'static str); 3] =
+        [(Self::Passphrase, "passphrase"), (Self::Recovery, "recovery"), (Self::KeyFile, "keyfile")];
+
+    const fn word(self) -> &'static str {
+        Self::WORDS[self as usize].1
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for SlotKind {
+    type Err = VaultError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::WORDS.iter().find(|(_, word)| *word == text);
+        found.map(|(kind, _)| *kind).ok_or_else(|| VaultError::corrupt("a key slot is of an unknown kind"))
+    }
+}
+
+/// A key slot as it is listed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SlotInfo {
+    /// Its number.
+    pub id: SlotId,
+    /// What opens it.
+    pub kind: SlotKind,
+    /// What the owner calls it.
+    pub label: String,
+    /// When it was made, milliseconds since 1970.
+    pub created: i64,
+    /// The cost of its key derivation, for a passphrase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub argon2id: Option<Argon2Cost>,
+}
+
+impl SlotInfo {
+    /// The derivation and its cost in a few words.
+    pub fn cost(&self) -> String {
+        match self.argon2id {
+            Some(cost) => {
+                format!(
+                    "argon2id {} MiB, {} passes, {} lanes",
+                    cost.memory_kib >> 10,
+                    cost.passes,
+                    cost.lanes
+                )
+            }
+            None => "hkdf-sha256".into(),
+        }
+    }
+}
+
+/// Something that opens the vault.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Factor {
+    /// The owner's passphrase.
+    Passphrase(Passphrase),
+    /// The recovery code.
+    Recovery(RecoveryCode),
+    /// A key file.
+    KeyFile(KeyFile),
+}
+
+impl Factor {
+    /// The kind of slot that it opens.
+    pub const fn kind(&self) -> SlotKind {
+        match self {
+            Self::Passphrase(_) => SlotKind::Passphrase,
+            Self::Recovery(_) => SlotKind::Recovery,
+            Self::KeyFile(_) => SlotKind::KeyFile,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Passphrase(passphrase) => passphrase.as_bytes(),
+            Self::Recovery(code) => code.as_bytes(),
+            Self::KeyFile(file) => file.as_bytes(),
+        }
+    }
+}
+
+/// A slot's parameters as they are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kdf", rename_all = "lowercase")]
+enum Parameters {
+    Argon2id(Argon2Cost),
+    Hkdf,
+}
+
+/// A slot as it is stored, in the vault and in front of a backup.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slot {
+    pub(crate) id: SlotId,
+    pub(crate) kind: SlotKind,
+    label: String,
+    created: i64,
+    parameters: String,
+    salt: Vec<u8>,
+    wrapped: Vec<u8>,
+    /// Tells a flipped bit from a wrong passphrase. No protection: anyone can compute it.
+    checksum: Vec<u8>,
+}
+
+impl Slot {
+    /// Wraps the vault key for `factor`.
+    pub(crate) fn new(
+        id: SlotId,
+        key: &VaultKey,
+        factor: &Factor,
+        label: &str,
+        cost: Argon2Cost,
+    ) -> Result<Self, VaultError> {
+        let parameters = match factor.kind() {
+            SlotKind::Passphrase => Parameters::Argon2id(cost),
+            SlotKind::Recovery | SlotKind::KeyFile => Parameters::Hkdf,
+        };
+        let mut slot = Self {
+            id,
+            kind: factor.kind(),
+            label: label.into(),
+            created: crate::clock::now(),
+            parameters: serde_json::to_string(&parameters)
+                .map_err(|error| VaultError::Kdf(error.to_string()))?,
+            salt: keys::random::<32>()?.to_vec(),
+            wrapped: Vec::new(),
+            checksum: Vec::new(),
+        };
+        let wrapping = derive(parameters, factor, &slot.salt)?;
+        slot.wrapped = keys::wrap(&wrapping, &slot.bound(key.id()), key.expose())?;
+        slot.checksum = slot.sum(key.id()).to_vec();
+        Ok(slot)
+    }
+
+    /// The slot as it is listed; an error when it is none that this version makes.
+    pub(crate) fn info(&self, vault: VaultId) -> Result<SlotInfo, VaultError> {
+        let parameters = self.parameters(vault)?;
+        let argon2id = match parameters {
+            Parameters::Argon2id(cost) => Some(cost),
+            Parameters::Hkdf => None,
+        };
+        let Self { id, kind, created, .. } = *self;
+        Ok(SlotInfo { id, kind, label: self.label.clone(), created, argon2id })
+    }
+
+    fn parameters(&self, vault: VaultId) -> Result<Parameters, VaultError> {
+        let damaged = |what: &str| VaultError::SlotDamaged { id: self.id, what: what.into() };
+        if self.checksum != self.sum(vault) {
+            return Err(damaged("its checksum does not fit"));
+        }
+        let parameters: Parameters =
+            serde_json::from_str(&self.parameters).map_err(|_| damaged("its parameters cannot be read"))?;
+        let fits = match (self.kind, parameters) {
+            (SlotKind::Passphrase, Parameters::Argon2id(cost)) => cost.is_bounded(),
+            (SlotKind::Recovery | SlotKind::KeyFile, Parameters::Hkdf) => true,
+            _ => false,
+        };
+        if !fits || self.salt.len() != 32 {
+            return Err(damaged("its parameters are out of bounds"));
+        }
+        Ok(parameters)
+    }
+
+    /// What the wrapped key is bound to.
+    fn bound(&self, vault: VaultId) -> Transcript {
+        Transcript::new("slot").bytes(&vault.0).text(self.kind.word()).text(&self.parameters)
+    }
+
+    /// Everything of the slot, in one encoding.
+    fn all(&self, label: &str, vault: VaultId) -> Transcript {
+        Transcript::new(label)
+            .bytes(&vault.0)
+            .number(self.id.0)
+            .text(self.kind.word())
+            .text(&self.label)
+            .signed(self.created)
+            .text(&self.parameters)
+            .bytes(&self.salt)
+            .bytes(&self.wrapped)
+    }
+
+    fn sum(&self, vault: VaultId) -> [u8; 32] {
+        self.all("slot checksum", vault).sha256()
+    }
+
+    pub(crate) fn insert(&self, conn: &Connection) -> Result<(), VaultError> {
+        let mut statement =
+            conn.prepare_cached("INSERT INTO slot VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+        statement.execute((
+            signed(self.id.0)?,
+            self.kind.word(),
+            &self.label,
+            self.created,
+            &self.parameters,
+            &self.salt,
+            &self.wrapped,
+            &self.checksum,
+        ))?;
+        Ok(())
+    }
+
+    /// Removes a slot.
+    pub(crate) fn delete(conn: &Connection, id: SlotId) -> Result<(), VaultError> {
+        conn.execute("DELETE FROM slot WHERE id = ?1", [signed(id.0)?])?;
+        Ok(())
+    }
+}
+
+/// Every slot, in the order of their numbers.
+pub(crate) fn all(conn: &Connection) -> Result<Vec<Slot>, VaultError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, kind, label, created, parameters, salt, wrapped, checksum FROM slot ORDER BY id",
+    )?;
+    let mut rows = statement.query(())?;
+    let mut slots = Vec::new();
+    while let Some(row) = rows.next()? {
+        slots.push(Slot {
+            id: SlotId(unsigned(row.get(0)?)?),
+            kind: row
+                .get_ref(1)?
+                .as_str()
+                .map_err(|error| VaultError::corrupt(error.to_string()))?
+                .parse()?,
+            label: row.get(2)?,
+            created: row.get(3)?,
+            parameters: row.get(4)?,
+            salt: row.get(5)?,
+            wrapped: row.get(6)?,
+            checksum: row.get(7)?,
+        });
+    }
+    Ok(slots)
+}
+
+/// The digest of all slots that the manifest holds.
+pub(crate) fn root(slots: &[Slot], vault: VaultId) -> [u8; 32] {
+    let start = Transcript::new("slots").number(slots.len() as u64);
+    slots.iter().fold(start, |so_far, slot| so_far.bytes(slot.all("slot", vault).as_bytes())).sha256()
+}
+
+/// Tries a factor on every slot of its kind; gives the vault key and the slot that it opened.
+///
+/// The work does not depend on which slot opens, or whether one does: all are tried. A slot that cannot be read is an
+/// error whatever the factor.
+pub(crate) fn open(
+    slots: &[Slot],
+    vault: VaultId,
+    factor: &Factor,
+) -> Result<Option<(VaultKey, SlotId)>, VaultError> {
+    let readable = slots.iter().map(|slot| Ok((slot, slot.parameters(vault)?)));
+    let readable = readable.collect::<Result<Vec<_>, VaultError>>()?;
+    let mut opened = None;
+    for (slot, parameters) in readable.into_iter().filter(|(slot, _)| slot.kind == factor.kind()) {
+        let wrapping = derive(parameters, factor, &slot.salt)?;
+        let key = keys::unwrap_key(&wrapping, &slot.bound(vault), &slot.wrapped);
+        if let (Some(key), None) = (key, &opened) {
+            opened = Some((VaultKey::from_bytes(key.as_slice(), vault)?, slot.id));
+        }
+    }
+    Ok(opened)
+}
+
+fn derive(parameters: Parameters, factor: &Factor, salt: &[u8]) -> Result<SubKey, VaultError> {
+    match parameters {
+        Parameters::Argon2id(cost) => cost.derive(factor.bytes(), salt),
+        // 160 bits and more of randomness need no stretching.
+        Parameters::Hkdf => {
+            Ok(keys::derive(salt, factor.bytes(), &Transcript::new("slot key").text(factor.kind().word())))
+        }
+    }
+}
+
+/// Reads slot parameters from any text; for the fuzzer.
+#[doc(hidden)]
+pub fn parse_parameters(text: &str) -> bool {
+    serde_json::from_str::<Parameters>(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kdf::tests::CALLS;
+
+    fn derivations(work: impl FnOnce()) -> usize {
+        let before = CALLS.get();
+        work();
+        CALLS.get() - before
+    }
+
+    fn passphrase(text: &str) -> Factor {
+        Factor::Passphrase(text.into())
+    }
+
+    #[test]
+    fn every_passphrase_costs_the_same_number_of_derivations() {
+        let vault = VaultId([3; 16]);
+        let key = VaultKey::generate(vault).unwrap();
+        let slots: Vec<_> = ["first", "second", "third"]
+            .into_iter()
+            .zip(1..)
+            .map(|(text, id)| Slot::new(SlotId(id), &key, &passphrase(text), "", Argon2Cost::FLOOR).unwrap())
+            .collect();
+        for (text, opens) in [("first", true), ("third", true), ("wrong", false), ("", false)] {
+            let mut opened = false;
+            let calls = derivations(|| opened = open(&slots, vault, &passphrase(text)).unwrap().is_some());
+            assert_eq!((calls, opened), (3, opens), "{text}");
+        }
+        let file = Factor::KeyFile(KeyFile::new(vec![1; 32]).unwrap());
+        assert_eq!(derivations(|| assert!(open(&slots, vault, &file).unwrap().is_none())), 0);
+    }
+
+    #[test]
+    fn a_flipped_bit_in_a_slot_is_damage_and_not_a_wrong_key() {
+        let vault = VaultId([3; 16]);
+        let key = VaultKey::generate(vault).unwrap();
+        let file = Factor::KeyFile(KeyFile::new(vec![1; 32]).unwrap());
+        let good = Slot::new(SlotId(1), &key, &file, "x", Argon2Cost::FLOOR).unwrap();
+        assert_eq!(
+            open(std::slice::from_ref(&good), vault, &file).unwrap().unwrap().0.expose(),
+            key.expose()
+        );
+        let changes: [fn(&mut Slot); 6] = [
+            |slot| slot.wrapped[3] ^= 1,
+            |slot| slot.salt[3] ^= 1,
+            |slot| slot.kind = SlotKind::Recovery,
+            |slot| slot.created += 1,
+            |slot| slot.parameters.push(' '),
+            |slot| slot.checksum[0] ^= 1,
+        ];
+        for change in changes {
+            let mut slot = good.clone();
+            change(&mut slot);
+            assert!(matches!(open(&[slot], vault, &file), Err(VaultError::SlotDamaged { .. })));
+        }
+        assert!(matches!(open(&[good], VaultId([4; 16]), &file), Err(VaultError::SlotDamaged { .. })));
+    }
+
+    #[test]
+    fn a_cost_that_would_take_all_memory_is_refused_before_it_is_paid() {
+        let vault = VaultId([3; 16]);
+        let key = VaultKey::generate(vault).unwrap();
+        let mut slot = Slot::new(SlotId(1), &key, &passphrase("p"), "", Argon2Cost::FLOOR).unwrap();
+        slot.parameters = r#"{"kdf":"argon2id","memory_kib":4294967295,"passes":3,"lanes":4}"#.into();
+        slot.checksum = slot.sum(vault).to_vec();
+        assert!(matches!(open(&[slot], vault, &passphrase("p")), Err(VaultError::SlotDamaged { .. })));
+    }
+}

@@ -1,0 +1,56 @@
+//! Sees to it that the programs which the tests drive are there.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::{Failed, must};
+
+/// A program that tests drive, and the Debian package that brings it.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("bash", "bash"),
+    ("bwrap", "bubblewrap"),
+    ("curl", "curl"),
+    ("faketime", "faketime"),
+    ("g++", "g++"),
+    ("git", "git"),
+    ("hyperfine", "hyperfine"),
+    ("less", "less"),
+    ("man", "man-db"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("psql", "postgresql-client"),
+    ("python3", "python3"),
+    ("setpriv", "util-linux"),
+    ("tmux", "tmux"),
+    ("top", "procps"),
+    ("vim", "vim"),
+];
+
+/// Installs what is missing, as root with apt-get; else names it.
+pub fn programs() -> Result<(), Failed> {
+    let mut missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if !Path::new("/usr/lib/postgresql").exists() {
+        missing.push("postgresql");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if !root || !is_there("apt-get") {
+        return Err(format!("the tests need these packages: {}", missing.join(" ")).into());
+    }
+    println!("installing {}", missing.join(" "));
+    must(Command::new("apt-get").args(["-qq", "update"]))?;
+    let mut install = Command::new("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    install.args(["-qq", "install", "-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"]);
+    must(install.args(missing))
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|dir| dir.join(program).is_file())
+}
