@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub(crate) struct Db {
     /// Before the handle: SQLite closes first.
     conn: Connection,
     handle: Arc<File>,
+    path: PathBuf,
 }
 
 impl Db {
@@ -35,11 +37,11 @@ impl Db {
         dir.create(FILE).map_err(|error| VaultError::io(path.display().to_string(), error))?;
         let handle = handle(dir)?;
         let conn = connect(dir)?;
-        conn.execute_batch("PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL;")?;
+        conn.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL;")?;
         settle(&conn)?;
         conn.pragma_update(None, "application_id", header::APPLICATION_ID)?;
         conn.pragma_update(None, "user_version", header::FORMAT)?;
-        let db = Self { conn, handle };
+        let db = Self { conn, handle, path };
         let tx = Transaction::new_unchecked(&db.conn, TransactionBehavior::Immediate)?;
         schema::create(&tx)?;
         tx.commit()?;
@@ -57,12 +59,11 @@ impl Db {
         let handle = handle(dir)?;
         check_header(dir, &handle)?;
         let conn = connect(dir)?;
-        // Until all is known to be well, closing must not move the log into the file.
+        // Closing must not move the log into a file that is not known to be well; see `drop` too.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         settle(&conn)?;
         schema::check(&conn)?;
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        Ok(Self { conn, handle })
+        Ok(Self { conn, handle, path: dir.path().join(FILE) })
     }
 
     /// Reads within one snapshot.
@@ -82,14 +83,18 @@ impl Db {
     ) -> Result<T, VaultError> {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)?;
         let there = dir.check(FILE)?.map(|stat| (stat.st_dev, stat.st_ino));
-        let mine = self.handle.metadata().map_err(|error| VaultError::io(FILE, error))?;
-        if there != Some((mine.dev(), mine.ino())) {
+        if there.is_none() || there != self.inode() {
             return Err(VaultError::Replaced);
         }
         schema::check(&tx)?;
         let done = work(&tx)?;
         tx.commit()?;
         Ok(done)
+    }
+
+    /// Device and inode of the open file.
+    fn inode(&self) -> Option<(u64, u64)> {
+        self.handle.metadata().ok().map(|mine| (mine.dev(), mine.ino()))
     }
 
     /// Moves the write-ahead log into the file, as far as nobody else needs it.
@@ -107,6 +112,17 @@ impl Db {
         let read = beside(&self.conn).and_then(|beside| Ok((self.conn.serialize("main")?.to_vec(), beside)));
         self.conn.execute_batch("ROLLBACK")?;
         read
+    }
+}
+
+impl Drop for Db {
+    /// The last to close moves the log into the file and removes it, by its path: not where another file has been put
+    /// since, whose log it would be.
+    fn drop(&mut self) {
+        let there = self.path.symlink_metadata().ok().map(|there| (there.dev(), there.ino()));
+        if there.is_some() && there == self.inode() {
+            let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+        }
     }
 }
 
@@ -146,7 +162,8 @@ fn settle(conn: &Connection) -> Result<(), VaultError> {
 /// Closing any handle of a file drops all locks that the process has on it through others (fcntl(2)), SQLite's too.
 /// So there is one, shared, that is closed when no vault of this file is open any more.
 fn handle(dir: &Dir) -> Result<Arc<File>, VaultError> {
-    static OPEN: Mutex<Option<HashMap<(u64, u64), Weak<File>>>> = Mutex::new(None);
+    type Open = HashMap<(u64, u64), Weak<File>>;
+    static OPEN: Mutex<Option<Open>> = Mutex::new(None);
 
     let failed = |error: std::io::Error| VaultError::io(dir.path().join(FILE).display().to_string(), error);
     let stat = dir.check(FILE)?.ok_or_else(|| VaultError::NoVault { dir: dir.path().into() })?;
@@ -156,7 +173,9 @@ fn handle(dir: &Dir) -> Result<Arc<File>, VaultError> {
     if let Some(file) = open.get(&(stat.st_dev, stat.st_ino)).and_then(Weak::upgrade) {
         return Ok(file);
     }
-    let file = Arc::new(dir.file(FILE, false).map_err(failed)?);
+    // For writing, although nothing is written through it: a file that cannot be written is refused before SQLite
+    // makes its helpers beside it, which would take over its mode.
+    let file = Arc::new(dir.file(FILE, true).map_err(failed)?);
     let found = file.metadata().map_err(failed)?;
     open.insert((found.dev(), found.ino()), Arc::downgrade(&file));
     Ok(file)
@@ -176,11 +195,9 @@ fn check_header(dir: &Dir, file: &File) -> Result<(), VaultError> {
         let here = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
         let complete = dir.check("vault.db-wal")?.is_none_or(|wal| wal.st_size == 0);
         match header::check(&bytes[..here], length, complete, &path) {
-            // Another process may be moving its log into the file: the header comes first, the pages after.
-            Err(VaultError::Truncated { .. }) if tries < 10 && here == header::LEN => {
-                tries += 1;
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            // Another process may have moved its log into the file, header first, and finished in between: its log
+            // is gone only when all pages are there.
+            Err(VaultError::Truncated { .. }) if tries < 3 && here == header::LEN => tries += 1,
             done => return done,
         }
     }

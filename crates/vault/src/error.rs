@@ -298,6 +298,8 @@ impl VaultError {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 Self::NotWritable { why: format!("{what}: {source}") }
             }
+            // A lock that somebody else holds.
+            io::ErrorKind::WouldBlock => Self::Busy { seconds: crate::db::PATIENCE.as_secs() },
             _ => Self::Io { what, source },
         }
     }

@@ -10,6 +10,21 @@ use crate::VaultError;
 pub const APPLICATION_ID: u32 = 0x454e_5653;
 /// The format that this version writes and reads, at offset 60.
 pub const FORMAT: u32 = 1;
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+/// Fields that are the same in every vault, and their offsets.
+const FIXED: &[(usize, &[u8])] = &[
+    // Page size; write-ahead log for writing and reading; no reserved bytes; the payload fractions.
+    (16, &[16, 0, 2, 2, 0, 64, 32, 32]),
+    // Schema format.
+    (44, &[0, 0, 0, 4]),
+    // No automatic vacuum; UTF-8.
+    (52, &[0, 0, 0, 0, 0, 0, 0, 1]),
+    // No incremental vacuum.
+    (64, &[0; 4]),
+    // Reserved for expansion.
+    (72, &[0; 20]),
+];
 /// Bytes of the header.
 pub const LEN: usize = 100;
 
@@ -37,15 +52,12 @@ pub fn check(header: &[u8], length: u64, complete: bool, path: &Path) -> Result<
         Some(found @ FORMAT..) => return Err(VaultError::Newer { found, known: FORMAT }),
         _ => return Err(VaultError::corrupt("its header has no format number")),
     }
-    let page = match header.get(16..18) {
-        Some([0, 1]) => 65_536,
-        Some(&[high, low]) => u64::from(u16::from_be_bytes([high, low])),
-        _ => 0,
-    };
-    if !page.is_power_of_two() || page < 512 {
-        return Err(VaultError::corrupt("its header has no page size"));
+    for (at, bytes) in FIXED {
+        if header.get(*at..*at + bytes.len()) != Some(bytes) {
+            return Err(VaultError::corrupt(format!("its header was changed at byte {at}")));
+        }
     }
-    let expected = page * u64::from(word(28).unwrap_or(0));
+    let expected = PAGE * u64::from(word(28).unwrap_or(0));
     if complete && length < expected {
         return Err(VaultError::Truncated { found: length, expected });
     }
@@ -61,7 +73,9 @@ mod tests {
     fn good() -> Vec<u8> {
         let mut header = vec![0; LEN];
         header[..16].copy_from_slice(b"SQLite format 3\0");
-        header[16..18].copy_from_slice(&4096u16.to_be_bytes());
+        for (at, bytes) in FIXED {
+            header[*at..*at + bytes.len()].copy_from_slice(bytes);
+        }
         header[28..32].copy_from_slice(&3u32.to_be_bytes());
         header[60..64].copy_from_slice(&FORMAT.to_be_bytes());
         header[68..72].copy_from_slice(&APPLICATION_ID.to_be_bytes());
@@ -92,7 +106,9 @@ mod tests {
         assert!(matches!(with(68, &[0; 4]), VaultError::Foreign { .. }));
         assert!(matches!(with(60, &[0, 0, 0, 2]), VaultError::Newer { found: 2, known: 1 }));
         assert!(matches!(with(60, &[0; 4]), VaultError::Corrupt { .. }));
-        assert!(matches!(with(16, &[0, 3]), VaultError::Corrupt { .. }));
+        for (at, _) in FIXED {
+            assert!(matches!(with(*at, &[99]), VaultError::Corrupt { .. }));
+        }
     }
 
     proptest! {

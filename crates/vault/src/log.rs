@@ -18,7 +18,7 @@ use crate::{Digest, Event, EventKind, VaultError, log_check};
 pub struct AuditRow {
     /// Its number, from 1.
     pub sequence: u64,
-    /// The clock when it was written, milliseconds since 1970; the order is the sequence's.
+    /// The clock when it was written, milliseconds since 1970; never earlier than the row before.
     pub time: i64,
     /// What it says.
     pub event: Event,
@@ -195,7 +195,9 @@ impl End {
         id: VaultId,
         event: &Event,
     ) -> Result<u64, VaultError> {
-        let (sequence, time) = (self.sequence + 1, crate::clock::now());
+        let sequence = self.sequence + 1;
+        // Time in the log never goes back, so that a clock that was set back revives no grant that had ended.
+        let time = last_time(conn)?.unwrap_or(i64::MIN).max(crate::clock::now());
         let text = serde_json::to_string(event).map_err(|error| VaultError::corrupt(error.to_string()))?;
         let hash = hash(id, sequence, time, &text, &self.hash);
         let mac = mac(&hash).mac(&self.key);

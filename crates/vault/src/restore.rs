@@ -78,7 +78,7 @@ pub fn restore_with(
         // A new place counts from when a note lies there.
         let place = match witness.record(&key, verified.counter, own.fingerprint()) {
             Ok(()) => witness.place(at.path()),
-            Err(_) => [0; 32],
+            Err(_) => Witness::NOWHERE,
         };
         let mut event = Event::new(EventKind::Restore);
         event.note = Some(file.to_string_lossy().into_owned());

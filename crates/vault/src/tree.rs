@@ -48,15 +48,12 @@ pub(crate) fn verify_all(conn: &Connection, manifest: &Manifest) -> Result<(), V
     let found = Built::from_rows(conn)?;
     for number in 0..=255u16 {
         let stored = checked_branch(conn, manifest, number << 8)?;
-        for at in (0..=255)
-            .filter(|at| digest_in(&stored, *at) != digest_in(&found.branches[usize::from(number)], *at))
-        {
+        let rows = &found.branches[usize::from(number)];
+        if let Some(at) = (0..=255).find(|at| digest_in(&stored, *at) != digest_in(rows, *at)) {
             let leaf = number << 8 | at;
-            let name = conn
-                .query_row("SELECT name FROM entry WHERE leaf = ?1 ORDER BY name LIMIT 1", [leaf], |row| {
-                    row.get(0)
-                })
-                .optional()?;
+            let mut statement =
+                conn.prepare("SELECT name FROM entry WHERE leaf = ?1 ORDER BY name LIMIT 1")?;
+            let name = statement.query_row([leaf], |row| row.get(0)).optional()?;
             let name =
                 name.unwrap_or_else(|| format!("number {leaf} of the table (all its entries are gone)"));
             return Err(VaultError::EntriesMoved { name });

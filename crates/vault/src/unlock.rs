@@ -4,7 +4,8 @@ use crate::change::{Base, Rebuild, is_owner, rebuild};
 use crate::keys::VaultKey;
 use crate::log::End;
 use crate::{
-    Event, EventKind, Factor, SlotId, SlotKind, UnlockError, Unlocked, Vault, VaultError, log_key, slot,
+    Event, EventKind, Factor, SlotId, SlotKind, UnlockError, Unlocked, Vault, VaultError, Witness, log_key,
+    slot,
 };
 
 /// Proof that a factor opens a vault: its key, not yet in use.
@@ -62,16 +63,24 @@ impl Vault {
             return Err(VaultError::RolledBack { vault_counter: base.manifest.counter, witness_counter });
         }
         let here = self.witness.place(self.dir.path());
+        let has_notes = here != Witness::NOWHERE;
         let is_here = base.manifest.place == here;
-        if is_here && here != [0; 32] && seen.state.is_none() {
+        if has_notes && is_here && seen.state.is_none() {
             return Err(VaultError::WitnessMissing);
         }
         let mut notices = Vec::new();
-        if here != [0; 32] && !is_here && seen.state.is_none() {
-            notices.push(
-                "this vault was last used in another place; that it is the latest copy cannot be known here"
-                    .to_owned(),
-            );
+        let mut moved = has_notes && !is_here;
+        if moved && seen.state.is_none() && base.manifest.place != Witness::NOWHERE {
+            let text =
+                "this vault was last used in another place; that it is the latest copy cannot be known here";
+            notices.push(text.to_owned());
+        }
+        if moved && let Err(error) = self.witness.record(&key, base.manifest.counter, base.own.fingerprint())
+        {
+            notices.push(format!(
+                "the vault's state cannot be noted ({error}); an older copy could not be told"
+            ));
+            moved = false;
         }
         if !key.is_locked() {
             notices.push("the limit on locked memory is reached: keys could be swapped to disk".to_owned());
@@ -86,7 +95,7 @@ impl Vault {
             key,
             vault: self,
         };
-        unlocked.settle(recorded, failures > 0, !is_here)?;
+        unlocked.settle(recorded, failures > 0, moved)?;
         Ok(unlocked)
     }
 
@@ -114,10 +123,13 @@ impl Vault {
             let above = seen.highest.unwrap_or(0);
             let place = match self.witness.record(&key, above, own.fingerprint()) {
                 Ok(()) => self.witness.place(self.dir.path()),
-                Err(_) => [0; 32],
+                Err(_) => Witness::NOWHERE,
             };
             noted = Some(own.fingerprint());
-            let event = Event::new(EventKind::AcceptState);
+            let mut event = Event::new(EventKind::AcceptState);
+            let slots = slot::all(conn)?;
+            let slots: Vec<_> = slots.iter().map(|slot| format!("{} ({})", slot.id, slot.kind)).collect();
+            event.note = Some(format!("with key slots {}", slots.join(", ")));
             rebuild(conn, &key, Rebuild { above, keep_grants: false, place, event })
         })?;
         log_key::replace(&self.dir, self.id, &rebuilt.end.state())?;

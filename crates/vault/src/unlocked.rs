@@ -9,7 +9,10 @@ use crate::change::{Base, Change, Finished};
 use crate::entry::{self, Entry};
 use crate::keys::VaultKey;
 use crate::log::End;
-use crate::{Event, EventKind, SecretBytes, SecretInfo, SecretName, Vault, VaultError, inbox, log, log_key};
+use crate::{
+    Event, EventKind, SecretBytes, SecretInfo, SecretName, Vault, VaultError, Witness, inbox, log, log_key,
+    tree,
+};
 
 /// An unlocked vault. Dropping it locks the vault again.
 ///
@@ -93,6 +96,27 @@ impl Unlocked<'_> {
                 Some(format!("accepted as version {}", entry.version)),
             )?;
             entry.info()
+        })
+    }
+
+    /// Stores many values, accepted at once, in one transaction and one row of the log: all or none.
+    pub fn put_all(
+        &mut self,
+        secrets: impl IntoIterator<Item = (SecretName, SecretBytes, Vec<String>)>,
+    ) -> Result<Vec<SecretInfo>, VaultError> {
+        self.change(|change| {
+            // Everything is checked once and bound once, instead of a place in the tree for each.
+            tree::verify_all(change.conn, &change.base.manifest)?;
+            let (mut infos, mut event) = (Vec::new(), Event::new(EventKind::Store));
+            for (name, value, hosts) in secrets {
+                let entry = insert_version(change, &name, &value, entry::hosts_to(&hosts)?)?;
+                infos.push(entry.info()?);
+                event.secrets.push(name);
+            }
+            tree::rebuild(change.conn, &mut change.base.manifest)?;
+            event.note = Some("accepted at once".into());
+            change.log(&event)?;
+            Ok(infos)
         })
     }
 
@@ -272,9 +296,11 @@ impl Unlocked<'_> {
             change.dirty |= always;
             let finished = change.finish(|own, manifest| match manifest.place == here {
                 true => here,
-                // A place counts from when a note lies there.
+                // A place counts from when a note lies there. Where none can lie, the last place stays: otherwise an
+                // environment without a state directory would end the protection of the one that has it.
+                false if here == Witness::NOWHERE => manifest.place,
                 false if vault.witness.record(key, manifest.counter, own.fingerprint()).is_ok() => here,
-                false => [0; 32],
+                false => manifest.place,
             })?;
             Ok((done, finished))
         })?;
@@ -303,9 +329,20 @@ fn add_version(
     hosts: String,
 ) -> Result<Entry, VaultError> {
     change.check(name)?;
+    let entry = insert_version(change, name, value, hosts)?;
+    change.update(name)?;
+    Ok(entry)
+}
+
+/// The same, with the tree left to the caller.
+fn insert_version(
+    change: &Change<'_>,
+    name: &SecretName,
+    value: &SecretBytes,
+    hosts: String,
+) -> Result<Entry, VaultError> {
     let version = entry::newest_version(change.conn, name)?.unwrap_or(0) + 1;
     let entry = Entry::seal(change.key, &change.base.own.public_key, name, version, hosts, value)?;
     entry.insert(change.conn)?;
-    change.update(name)?;
     Ok(entry)
 }

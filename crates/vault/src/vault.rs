@@ -91,7 +91,7 @@ impl Vault {
         };
         let place = match witness.record(&key, 1, own.fingerprint()) {
             Ok(()) => witness.place(at.path()),
-            Err(_) => [0; 32],
+            Err(_) => Witness::NOWHERE,
         };
         let database = Db::create(&scratch.0)?;
         let built = database.write(&scratch.0, |conn| {

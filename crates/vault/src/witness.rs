@@ -55,10 +55,13 @@ impl Witness {
         Self { state: None, runtime: None }
     }
 
-    /// Digest of this machine and the vault's directory; zero when nothing is noted.
+    /// The place of a vault that no note was ever kept of.
+    pub(crate) const NOWHERE: [u8; 32] = [0; 32];
+
+    /// Digest of this machine and the vault's directory; [`Witness::NOWHERE`] when no notes are kept.
     pub(crate) fn place(&self, dir: &Path) -> [u8; 32] {
         if self.state.is_none() {
-            return [0; 32];
+            return Self::NOWHERE;
         }
         let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
         Transcript::new("place").bytes(&machine).bytes(dir.as_os_str().as_encoded_bytes()).sha256()
