@@ -41,7 +41,7 @@ pub struct Common {
     /// Say nothing but errors and refusals
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more
+    /// Say more: which grant decided, and what the sandbox enforced as read back from the kernel
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }

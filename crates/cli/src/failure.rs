@@ -135,6 +135,10 @@ impl From<RunError> for Failure {
             RunError::Locked => {
                 with(status::LOCKED).advise("run it at a terminal, or give --passphrase-fd or --keyfile")
             }
+            RunError::ChangedMeanwhile(_) => with(status::REFUSED),
+            RunError::ClockBehind => with(status::DAMAGED).advise(
+                "set the clock right; if it is right: envseal restore --accept-state (withdraws every grant)",
+            ),
             RunError::NoSuchSecret(name) => {
                 with(status::FAILED).advise(format!("put it in with: envseal store {name}"))
             }

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
     match commands::run(&context, cli.command) {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            output::to_stderr(&format!("{} {}", output::styled(output::RED, "envseal:"), failure.line()));
+            // A path or an argument in the message may hold anything.
+            let line = envseal_engine::show::visible(failure.line().as_ref());
+            output::to_stderr(&format!("{} {line}", output::styled(output::RED, "envseal:")));
             ExitCode::from(failure.status)
         }
     }

@@ -113,6 +113,12 @@ impl Owner for Person<'_> {
     fn notice(&mut self, text: &str) {
         crate::output::notice(self.common, text);
     }
+
+    fn detail(&mut self, text: &str) {
+        if self.common.verbose {
+            crate::output::to_stderr(&format!("envseal: {text}"));
+        }
+    }
 }
 
 /// A prompt as text for the terminal.

@@ -146,16 +146,150 @@ fn a_clock_set_back_revives_no_grant() {
     home.allow(["-s", "TOKEN", "--expires", "1s", "--", "true"]);
     std::thread::sleep(std::time::Duration::from_millis(2100));
     run(&mut home.run(["-s", "TOKEN", "--", "true"])).status(77).says("expired");
-    // faketime is a preloaded library, which a test may use where the product may not.
+    for (clock, status, why) in
+        [("-2s", 77, "expired"), ("-1d", 78, "the clock"), ("-3000d", 78, "the clock")]
+    {
+        run(&mut with_clock(&home, clock, &["run", "-s", "TOKEN", "--", "true"])).status(status).says(why);
+    }
+}
+
+/// A call with another clock, which libfaketime makes by being preloaded: a test may use it where the product may not.
+fn with_clock(home: &Home, clock: &str, args: &[&str]) -> std::process::Command {
     let faketime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
     assert!(std::path::Path::new(faketime).exists(), "apt-get install faketime");
-    for back in ["-1d", "-3000d", "-2s"] {
-        // Set by env(1), after the change of user: the library's files belong to who starts with it.
-        let program = home.run(["-s", "TOKEN", "--", "true"]);
-        let mut command = home.command("env");
-        command.args([format!("LD_PRELOAD={faketime}"), format!("FAKETIME={back}")]).arg(home.program());
-        command.args(program.get_args().skip_while(|arg| *arg != "--keyfile"));
-        run(&mut command).status(77).says("expired");
+    // Set by env(1), after the change of user: the library's files belong to who starts with it.
+    let mut command = home.command("env");
+    command.args([format!("LD_PRELOAD={faketime}"), format!("FAKETIME={clock}")]).arg(home.program());
+    command.arg("--keyfile").arg(home.keyfile()).args(args);
+    command
+}
+
+#[test]
+fn a_row_of_the_far_future_does_not_stop_time_for_grants() {
+    let home = home_with_token();
+    let mut future = with_clock(&home, "@2100-01-01 00:00:00", &["-q", "reject", "NOTHING"]);
+    run(&mut future);
+    let mut command = home.command("env");
+    let store = with_clock(&home, "@2100-01-01 00:00:00", &[]);
+    command
+        .args(store.get_args().skip_while(|arg| !arg.as_encoded_bytes().starts_with(b"LD_PRELOAD")).take(2));
+    feed(command.arg(home.program()).args(["store", "JUNK"]), b"junk-value").ok();
+    home.owner(["allow", "-s", "TOKEN", "--", "true"]).status(78).says("the clock");
+    home.owner(["restore", "--accept-state"]).ok();
+    home.allow(["-s", "TOKEN", "--", "true"]);
+    run(&mut home.run(["-s", "TOKEN", "--", "true"])).ok();
+}
+
+#[test]
+fn an_interpreter_called_by_a_link_of_the_agents_gets_nothing() {
+    let home = home_with_token();
+    home.write("work/x.py", "print('ok')", 0o644);
+    std::fs::create_dir_all(home.path("home/evil/bin")).unwrap();
+    std::os::unix::fs::symlink("/usr/bin/python3", home.path("home/evil/bin/python3")).unwrap();
+    let evil = home.path("home/evil/bin/python3");
+    home.allow(["-s", "TOKEN", "--", "python3", "x.py"]);
+    run(&mut home.run(["-s", "TOKEN", "--", "python3", "x.py"])).ok();
+    run(&mut home.run(["-s", "TOKEN", "--", evil.to_str().unwrap(), "x.py"])).status(77).says("another name");
+    // By a `#!` line and a search path of the agent's own.
+    home.write("work/tool", "#!/usr/bin/env python3\nprint('ok')\n", 0o755);
+    home.allow(["-s", "TOKEN", "--", "./tool"]);
+    run(&mut home.run(["-s", "TOKEN", "--", "./tool"])).ok();
+    let path = format!("{}:/usr/bin:/bin", home.path("home/evil/bin").display());
+    run(home.run(["-s", "TOKEN", "--", "./tool"]).env("PATH", path)).status(77).says("another name");
+}
+
+#[test]
+fn a_script_reached_by_a_link_finds_its_files_where_it_really_is() {
+    let home = home_with_token();
+    std::fs::create_dir(home.path("work/real")).unwrap();
+    std::fs::create_dir(home.path("work/evil")).unwrap();
+    common::give(&home.path("work/real"));
+    common::give(&home.path("work/evil"));
+    home.write("work/real/lib.sh", "echo real\n", 0o644);
+    home.write("work/evil/lib.sh", "echo \"$TOKEN\" | rev\n", 0o644);
+    let text = "#!/bin/sh\n. \"$(dirname \"$0\")/lib.sh\"\n";
+    let script = home.write("work/real/deploy.sh", text, 0o755);
+    std::os::unix::fs::symlink(&script, home.path("work/evil/deploy.sh")).unwrap();
+    home.allow(["-s", "TOKEN", "--pin", "real/lib.sh", "--", script.to_str().unwrap()]);
+    let evil = home.path("work/evil");
+    // Without envseal the link decides.
+    let plain = run(home.command("./deploy.sh").current_dir(&evil).env("TOKEN", "canary")).ok();
+    assert_eq!(plain.stdout(), "yranac\n");
+    for command in [&["./deploy.sh"][..], &["sh", "deploy.sh"]] {
+        if command.len() > 1 {
+            let mut allow = vec!["-s", "TOKEN", "--", "sh"];
+            allow.push("deploy.sh");
+            let mut owner = home.envseal(["--passphrase-fd", "0", "allow"]);
+            feed(owner.args(allow).current_dir(home.path("work/real")), format!("{PASSPHRASE}\n").as_bytes())
+                .ok();
+        }
+        let mut run_args = vec!["-s", "TOKEN", "--"];
+        run_args.extend(command);
+        assert_eq!(run(home.run(run_args).current_dir(&evil)).ok().stdout(), "real\n");
+    }
+}
+
+#[test]
+fn programs_that_run_what_they_are_told_are_arbitrary_code() {
+    let home = home_with_token();
+    home.write("work/d.sh", "#!/bin/sh\necho owner\n", 0o755);
+    std::fs::create_dir(home.path("work/evil")).unwrap();
+    common::give(&home.path("work/evil"));
+    home.write("work/evil/d.sh", "#!/bin/sh\necho agent\n", 0o755);
+    for command in
+        [&["timeout", "10", "./d.sh"][..], &["env", "./d.sh"], &["nice", "./d.sh"], &["make", "-v"]]
+    {
+        let mut all = vec!["allow", "-s", "TOKEN", "--"];
+        all.extend(command);
+        home.owner(&all).ok().says("arbitrary code");
+        all.insert(3, "--any-args");
+        home.owner(&all).status(2).says("arbitrary code");
+        run(&mut home.run(&all[1..].iter().filter(|arg| **arg != "--any-args").collect::<Vec<_>>())).ok();
+        let moved = &all[1..].iter().filter(|arg| **arg != "--any-args").collect::<Vec<_>>();
+        run(home.run(moved).current_dir(home.path("work/evil"))).status(77).says("another working directory");
+    }
+}
+
+#[test]
+fn open_arguments_do_not_open_what_stands_before_the_script() {
+    let home = home_with_token();
+    home.write("work/x.py", "import sys; print(*sys.argv[1:])", 0o644);
+    home.allow(["-s", "TOKEN", "--any-args", "--", "python3", "x.py"]);
+    assert_eq!(run(&mut home.run(["-s", "TOKEN", "--", "python3", "x.py", "a", "b"])).ok().stdout(), "a b\n");
+    run(&mut home.run(["-s", "TOKEN", "--", "python3", "-X", "pycache_prefix=/tmp/e", "x.py"])).status(77);
+    run(&mut home.run(["-s", "TOKEN", "--", "python3", "-c", "print()", "x.py"])).status(77);
+}
+
+#[test]
+fn a_script_replaced_while_the_log_is_written_does_not_run() {
+    let home = home_with_token();
+    home.write("work/good.sh", "echo good\n", 0o644);
+    home.write("work/evil.sh", "echo \"$TOKEN\" > stolen\n", 0o644);
+    home.allow(["-s", "TOKEN", "--", "sh", "good.sh"]);
+    // The agent's own link leads to the approved script, and is turned round when the log's key file is written, which
+    // is after the last look at the script.
+    let race = r#"
+import ctypes, os, sys
+libc, key, link = ctypes.CDLL(None, use_errno=True), sys.argv[1], sys.argv[2]
+os.symlink("good.sh", link)
+fd = libc.inotify_init()
+libc.inotify_add_watch(fd, key.encode(), 2)
+print("ready", flush=True)
+os.read(fd, 4096)
+os.symlink("evil.sh", link + ".new"); os.rename(link + ".new", link)
+"#;
+    for round in 0..5 {
+        let link = home.path(format!("work/good{round}"));
+        home.allow(["-s", "TOKEN", "--", "sh", "good.sh"]);
+        let mut racer = common::spawn(
+            home.command("python3").args(["-c", race]).arg(home.vault().join("audit.key")).arg(&link),
+        );
+        std::io::Read::read_exact(racer.stdout.as_mut().unwrap(), &mut [0; 6]).unwrap();
+        let ran =
+            run(&mut home.run(["-s", "TOKEN", "--", "sh", link.file_name().unwrap().to_str().unwrap()]));
+        let _ = racer.kill();
+        let _ = racer.wait();
+        assert!(!home.path("work/stolen").exists(), "round {round}: {ran:?}");
     }
 }
 

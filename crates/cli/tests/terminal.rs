@@ -97,14 +97,30 @@ fn a_secret_is_typed_unseen_and_accepted() {
     let home = Home::new();
     let screen = Screen::new(&home);
     screen.line("envseal store TYPED");
+    screen.wait_for("Passphrase:");
+    screen.line(PASSPHRASE);
     screen.wait_for("Value of TYPED");
     screen.line("typed-by-a-person");
     screen.wait_for("The same again");
     screen.line("typed-by-a-person");
+    let shown = screen.wait_for("stored TYPED version 1");
+    assert!(!shown.contains("typed-by-a-person") && !shown.contains(PASSPHRASE), "{shown}");
+}
+
+#[test]
+fn a_vault_that_is_not_the_owners_gets_no_value() {
+    let home = home_with_token();
+    // An agent moves the owner's vault away and puts one of its own there.
+    std::fs::rename(home.vault(), home.path("home/hidden")).unwrap();
+    common::feed(&mut home.envseal(["--passphrase-fd", "0", "init", "--kdf-floor"]), b"the agent's own\n")
+        .ok();
+    let screen = Screen::new(&home);
+    screen.line("envseal store TYPED");
     screen.wait_for("Passphrase:");
     screen.line(PASSPHRASE);
-    let shown = screen.wait_for("accepted TYPED");
-    assert!(!shown.contains("typed-by-a-person") && !shown.contains(PASSPHRASE), "{shown}");
+    screen.wait_for("wrong passphrase");
+    screen.press("C-c");
+    assert!(!screen.shows().contains("Value of TYPED"));
 }
 
 #[test]

@@ -112,11 +112,14 @@ pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, 
     if identity.arbitrary && permission.which != WhichArgs::Exact {
         return Err(AllowError::Arbitrary(identity.image.path().to_owned()));
     }
+    // Options before a script could load other code: with open arguments, all up to the script stay as typed.
+    let lead = identity.script_at.map_or(0, |at| at + 1);
     let texts = |args: &[OsString]| args.iter().map(OsText::from).collect();
     let args = match permission.which {
-        WhichArgs::Any => ArgsRule::Any,
+        WhichArgs::Any if lead == 0 => ArgsRule::Any,
+        WhichArgs::Any => ArgsRule::Prefix(texts(&permission.args[..lead])),
         WhichArgs::Exact => ArgsRule::Exact(texts(&permission.args)),
-        WhichArgs::Prefix(wanted) => match permission.args.get(..wanted) {
+        WhichArgs::Prefix(wanted) => match permission.args.get(..wanted.max(lead)) {
             Some(args) => ArgsRule::Prefix(texts(args)),
             None => return Err(AllowError::Prefix { wanted, given: permission.args.len() }),
         },
@@ -130,10 +133,15 @@ pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, 
         secrets,
         program: identity.program(),
         called: Some(identity.called.clone()),
+        shebang: identity.shebang,
         script: identity.script.clone(),
         pins: pins(&permission.pins, place)?,
         args,
-        cwd: permission.cwd.map(canonical).transpose()?,
+        cwd: match permission.cwd {
+            Some(path) => Some(canonical(path)?),
+            // Code that no file fixes goes by where it is run.
+            None => identity.arbitrary.then(|| place.cwd.clone()),
+        },
         caller: permission.caller,
         tier: permission.tier,
         deliver: permission.deliver,
@@ -156,11 +164,11 @@ pub fn deny(
     now: u64,
 ) -> Result<Grant, AllowError> {
     let secrets = rules(secrets.into_iter().map(|name| (name, None)).collect())?;
-    let (file, script) = match Identity::resolve(program, args, place.variable("PATH"), &place.cwd) {
-        Ok(identity) => (identity.program(), identity.script),
+    let (file, script, shebang) = match Identity::resolve(program, args, place.variable("PATH"), &place.cwd) {
+        Ok(identity) => (identity.program(), identity.script, identity.shebang),
         // A program that cannot be read or is not there yet can be denied by its path all the same.
         Err(_) if program.as_encoded_bytes().contains(&b'/') => {
-            (FileRule { path: place.cwd.join(program), sha256: Digest::new([0; 32]) }, None)
+            (FileRule { path: place.cwd.join(program), sha256: Digest::new([0; 32]) }, None, false)
         }
         Err(error) => return Err(error.into()),
     };
@@ -169,6 +177,7 @@ pub fn deny(
         secrets,
         program: file,
         called: None,
+        shebang,
         script,
         pins: Vec::new(),
         args: match args {

@@ -26,6 +26,9 @@ pub trait Owner {
 
     /// Tells something that the owner should know and need not answer.
     fn notice(&mut self, text: &str);
+
+    /// Tells something to an owner who asked for more.
+    fn detail(&mut self, text: &str);
 }
 
 /// Asking failed, or the person went away.
@@ -105,8 +108,11 @@ impl Prompt {
         if let Some(script) = &request.script {
             lines.push(("script", file(script)));
         }
-        let words =
-            std::iter::once(request.called.as_os_str()).chain(request.args.iter().map(OsString::as_os_str));
+        let first = match &request.script {
+            Some(script) if request.shebang => script.path.as_os_str(),
+            _ => request.called.as_os_str(),
+        };
+        let words = std::iter::once(first).chain(request.args.iter().map(OsString::as_os_str));
         lines.push(("command", show::quote_all(words)));
         lines.push(("directory", show::visible(request.cwd.as_os_str())));
         lines.push(("search path", show::visible(search)));
@@ -166,10 +172,12 @@ pub fn grant_for(request: &Request, choice: Choice, now: u64, fixed: BTreeMap<Va
         secrets: request.secrets.iter().map(rule).collect(),
         program: request.program.clone(),
         called: Some(request.called.clone()),
+        shebang: request.shebang,
         script: request.script.clone(),
         pins: Vec::new(),
         args: ArgsRule::Exact(request.args.iter().map(OsText::from).collect()),
-        cwd: None,
+        // Code that no file fixes goes by where it is run.
+        cwd: request.arbitrary.then(|| request.cwd.clone()),
         caller: CallerRule::Any,
         tier: request.tier,
         deliver: request.deliver,

@@ -18,12 +18,15 @@ use crate::interpreter::{self, Reads};
 pub struct Identity {
     /// The file that will be executed, through the handle that was hashed.
     pub image: Image,
-    /// Its first argument, the name it goes by.
-    pub arg0: OsString,
-    /// All further arguments that it gets; begins with the script for a `#!` file.
-    pub argv: Vec<OsString>,
-    /// The file name the person called.
+    /// The path it goes by, which is its first argument: the one that was found, its directory canonical. Programs look
+    /// for their own files beside it, so it is part of what is allowed, and no link of a caller's can move it.
     pub called: OsText,
+    /// All further arguments that it gets. The script among them stands with its canonical path, whatever was typed.
+    pub argv: Vec<OsString>,
+    /// Where in `args` the script stands, when it was typed there.
+    pub script_at: Option<usize>,
+    /// The script was called, and its `#!` line names the interpreter.
+    pub shebang: bool,
     /// The arguments that the person typed.
     pub args: Vec<OsString>,
     /// The script, for an interpreter.
@@ -77,19 +80,23 @@ impl Identity {
     ) -> Result<Self, IdentityError> {
         let found = locate(program, search, cwd)?;
         let image = Image::open(&found)?;
-        let called = OsText(found.file_name().unwrap_or(program).to_owned());
         let Some(shebang) = image.shebang() else {
-            let name = image.path().file_name().unwrap_or_default().to_owned();
-            let (script, arbitrary) = script_of(&name, args, cwd)?;
-            return Ok(Self {
-                image,
-                arg0: program.to_owned(),
-                argv: args.to_vec(),
-                called,
-                args: args.to_vec(),
-                script,
-                arbitrary,
-            });
+            let called = by_its_directory(&found);
+            let name = image.path().file_name().unwrap_or_default();
+            // What it is, and what it is called: busybox is one by its file, by its links another.
+            let reads = match interpreter::reads(name, args) {
+                Reads::Itself => interpreter::reads(found.file_name().unwrap_or_default(), args),
+                reads => reads,
+            };
+            let mut argv = args.to_vec();
+            let (mut script, mut script_at) = (None, None);
+            if let Reads::Script(at) = reads {
+                let file = script_at_path(&cwd.join(&args[at]))?;
+                argv[at] = file.path.clone().into_os_string();
+                (script, script_at) = (Some(file), Some(at));
+            }
+            let (args, arbitrary) = (args.to_vec(), reads == Reads::Arbitrary);
+            return Ok(Self { image, called, argv, args, script, script_at, shebang: false, arbitrary });
         };
         // `#!/usr/bin/env NAME` would search PATH a second time, in a process that nobody hashed.
         let (interpreter, option) = match env_target(shebang.interpreter(), shebang.argument()) {
@@ -97,24 +104,29 @@ impl Identity {
             None => (cwd.join(shebang.interpreter()), shebang.argument().map(OsStr::to_owned)),
         };
         let script = FileRule { path: image.path().to_owned(), sha256: Digest::new(image.sha256()) };
-        let arg0 = interpreter.clone().into_os_string();
         let interpreter_image = Image::open(&interpreter)?;
         if interpreter_image.shebang().is_some() {
             return Err(IdentityError::NestedScript { path: script.path, interpreter });
         }
         let mut argv: Vec<OsString> = option.into_iter().collect();
-        argv.push(found.into_os_string());
+        argv.push(script.path.clone().into_os_string());
         let name = interpreter_image.path().file_name().unwrap_or_default();
-        let reads_it = interpreter::reads(name, &argv) == Reads::Script(argv.len() - 1);
-        let arbitrary = !reads_it && (argv.len() > 1 || runs_others(name));
+        let launches = interpreter::reads(found.file_name().unwrap_or_default(), &[]) == Reads::Arbitrary;
+        let arbitrary = match interpreter::reads(name, &argv) {
+            _ if launches => true,
+            Reads::Script(at) => at + 1 != argv.len(),
+            Reads::Itself => argv.len() > 1,
+            Reads::Arbitrary => true,
+        };
         argv.extend_from_slice(args);
         Ok(Self {
+            called: by_its_directory(&interpreter),
             image: interpreter_image,
-            arg0,
             argv,
-            called,
             args: args.to_vec(),
             script: Some(script),
+            script_at: None,
+            shebang: true,
             arbitrary,
         })
     }
@@ -143,28 +155,22 @@ fn env_target<'a>(interpreter: &Path, argument: Option<&'a OsStr>) -> Option<&'a
     (interpreter.file_name() == Some(OsStr::new("env")) && plain).then_some(argument)
 }
 
-/// Programs in a `#!` line that go on to run another one.
-fn runs_others(name: &OsStr) -> bool {
-    matches!(name.to_str(), Some("env" | "busybox" | "coreutils" | "sudo" | "nix-shell" | "uv"))
+/// A path with its directory made canonical and its last part as it was found: `/bin/sh` is `/usr/bin/sh`.
+fn by_its_directory(found: &Path) -> OsText {
+    let directory = found.parent().and_then(|parent| parent.canonicalize().ok());
+    OsText::from(match (directory, found.file_name()) {
+        (Some(directory), Some(name)) => directory.join(name),
+        _ => found.to_owned(),
+    })
 }
 
-fn script_of(name: &OsStr, args: &[OsString], cwd: &Path) -> Result<(Option<FileRule>, bool), IdentityError> {
-    match interpreter::reads(name, args) {
-        Reads::Itself => Ok((None, false)),
-        Reads::Arbitrary => Ok((None, true)),
-        Reads::Script(at) => {
-            let path = cwd.join(&args[at]);
-            let read = |path: PathBuf| {
-                let canonical = path.canonicalize()?;
-                let sha256 = hash_file(&canonical)?;
-                Ok(FileRule { path: canonical, sha256 })
-            };
-            match read(path.clone()) {
-                Ok(file) => Ok((Some(file), false)),
-                Err(source) => Err(IdentityError::Script { path, source }),
-            }
-        }
-    }
+fn script_at_path(path: &Path) -> Result<FileRule, IdentityError> {
+    let read = || {
+        let canonical = path.canonicalize()?;
+        let sha256 = hash_file(&canonical)?;
+        Ok(FileRule { path: canonical, sha256 })
+    };
+    read().map_err(|source| IdentityError::Script { path: path.to_owned(), source })
 }
 
 /// The largest script or pinned file that is read, in bytes: 256 MiB.
@@ -252,8 +258,10 @@ mod tests {
         write(&dir.path().join("x y"), "true", 0o600);
         let identity = resolve("mine", &["x y"], dir.path().to_str().unwrap(), dir.path()).unwrap();
         assert_eq!(identity.image.path(), Path::new("/bin/sh").canonicalize().unwrap());
-        assert_eq!(identity.called, OsText::from("mine"));
-        assert_eq!(identity.script.unwrap().path, dir.path().canonicalize().unwrap().join("x y"));
+        let here = dir.path().canonicalize().unwrap();
+        assert_eq!(identity.called, OsText::from(here.join("mine")));
+        assert_eq!(identity.argv, [here.join("x y").into_os_string()]);
+        assert_eq!(identity.script.unwrap().path, here.join("x y"));
         assert!(!identity.arbitrary);
     }
 
@@ -265,7 +273,9 @@ mod tests {
         let identity = resolve("./tool", &["-c", "z"], SYSTEM, dir.path()).unwrap();
         assert_eq!(identity.image.path(), Path::new("/bin/sh").canonicalize().unwrap());
         assert_eq!(identity.script.as_ref().unwrap().sha256, hash_file(&script).unwrap());
-        assert_eq!(identity.argv, [dir.path().join("./tool").into_os_string(), "-c".into(), "z".into()]);
+        let canonical = script.canonicalize().unwrap().into_os_string();
+        assert_eq!(identity.argv, [canonical, "-c".into(), "z".into()]);
+        assert_eq!(identity.called, OsText::from("/usr/bin/sh"));
         assert!(!identity.arbitrary);
     }
 

@@ -88,34 +88,118 @@ const FAMILIES: &[Family] = &[
     },
 ];
 
-/// Interpreters whose first argument may be code, a class or a subcommand: never told apart here.
+/// Programs that run code which no file fixes: interpreters whose first argument may be code, a class or a subcommand,
+/// and programs that start another one which their arguments or their directory name.
 const ARBITRARY: &[&str] = &[
+    // Interpreters and editors.
     "awk",
     "bun",
     "deno",
+    "ed",
     "elixir",
+    "emacs",
+    "ex",
     "expect",
     "gawk",
+    "gdb",
     "groovy",
     "guile",
     "java",
     "julia",
+    "lldb",
     "mawk",
+    "nano",
     "nu",
+    "nvim",
     "osascript",
     "pwsh",
+    "sqlite3",
     "ts-node",
     "tsx",
+    "vi",
+    "view",
+    "vim",
+    "vim.basic",
+    "vim.tiny",
+    // Programs that run the program which they are told.
+    "busybox",
+    "chroot",
+    "chrt",
+    "coreutils",
+    "dash.static",
+    "env",
+    "find",
+    "flock",
+    "fakeroot",
+    "ionice",
+    "ltrace",
+    "nice",
+    "nohup",
+    "nsenter",
+    "parallel",
+    "perf",
+    "pkexec",
+    "rlwrap",
+    "run-parts",
+    "runuser",
+    "screen",
+    "script",
+    "setarch",
+    "setpriv",
+    "setsid",
+    "ssh",
+    "start-stop-daemon",
+    "stdbuf",
+    "strace",
+    "su",
+    "sudo",
+    "systemd-run",
+    "taskset",
+    "time",
+    "timeout",
+    "tmux",
+    "toybox",
+    "unbuffer",
+    "unshare",
+    "uv",
+    "valgrind",
+    "watch",
+    "xargs",
+    // Build tools and package managers: a file of the working directory says what runs.
+    "ant",
+    "bazel",
+    "bundle",
+    "cargo",
+    "cmake",
+    "docker",
+    "dotnet",
+    "gcc",
+    "go",
+    "gradle",
+    "just",
+    "make",
+    "meson",
+    "mvn",
+    "ninja",
+    "nix",
+    "nix-shell",
+    "npm",
+    "npx",
+    "pip",
+    "pnpm",
+    "poetry",
+    "podman",
+    "rake",
+    "task",
+    "tox",
+    "yarn",
 ];
 
 /// What an interpreter of this file name reads. Versions are ignored: `python3.11` is `python`.
 pub fn reads(program: &OsStr, args: &[OsString]) -> Reads {
     let Some(name) = program.to_str() else { return Reads::Itself };
-    if ARBITRARY.contains(&name) {
-        return match args {
-            [option, _, ..] if name.ends_with("awk") && option == "-f" => Reads::Script(1),
-            _ => Reads::Arbitrary,
-        };
+    if ARBITRARY.contains(&name) || ARBITRARY.contains(&bare(name)) || is_loader(name) {
+        return Reads::Arbitrary;
     }
     let Some(family) = family(name) else { return Reads::Itself };
     let mut at = 0;
@@ -128,7 +212,9 @@ pub fn reads(program: &OsStr, args: &[OsString]) -> Reads {
             return Reads::Arbitrary;
         }
         if !text.starts_with(['-', '+']) {
-            return Reads::Script(at);
+            // `node inspect x.js` is another program's command line.
+            let subcommand = family.names.contains(&"node") && matches!(text, "debug" | "inspect" | "test");
+            return if subcommand { Reads::Arbitrary } else { Reads::Script(at) };
         }
         at += match family.width(text) {
             Some(width) => width,
@@ -139,8 +225,20 @@ pub fn reads(program: &OsStr, args: &[OsString]) -> Reads {
 }
 
 fn family(name: &str) -> Option<&'static Family> {
-    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    FAMILIES.iter().find(|family| family.names.contains(&name) || family.names.contains(&bare))
+    FAMILIES.iter().find(|family| family.names.contains(&name) || family.names.contains(&bare(name)))
+}
+
+/// The name without a version and what follows it: `python3.11`, `perl5.36-x86_64-linux-gnu`, `gcc-12`.
+fn bare(name: &str) -> &str {
+    match name.find(|c: char| c.is_ascii_digit()) {
+        Some(digit) => name[..digit].trim_end_matches(['-', '.']),
+        None => name,
+    }
+}
+
+/// The dynamic loader runs the program that it is given (ld.so(8)).
+fn is_loader(name: &str) -> bool {
+    ["ld-linux", "ld-musl", "ld.so", "ld-2.", "ld64.so"].iter().any(|loader| name.starts_with(loader))
 }
 
 impl Family {
@@ -186,7 +284,7 @@ mod tests {
             ("node --max-old-space-size=99 --no-warnings x.js -e", 2),
             ("perl -w x.pl", 1),
             ("lua5.4 x.lua", 0),
-            ("mawk -f x", 1),
+            ("perl5.36-x86_64-linux-gnu x.pl", 0),
         ] {
             assert_eq!(read(line), Reads::Script(at), "{line}");
         }
@@ -215,7 +313,17 @@ mod tests {
             "deno run x.ts",
             "bash --",
             "awk {print}",
-            "awk -f",
+            "awk -f x",
+            "perl5.36-x86_64-linux-gnu -e 1",
+            "node inspect x.js",
+            "timeout 10 ./x.sh",
+            "env ./x.sh",
+            "make",
+            "npm run x",
+            "ld-linux-x86-64.so.2 /bin/sh",
+            "gcc-12 x.c",
+            "xargs sh",
+            "find . -exec id ;",
         ] {
             assert_eq!(read(line), Reads::Arbitrary, "{line}");
         }

@@ -177,7 +177,7 @@ fn allows(request: &Request, id: GrantId, grant: &Grant, now: u64) -> Result<(),
         (Some(rule), Some(script)) => rule.path == script.path,
         _ => false,
     };
-    if !same_script {
+    if !same_script || grant.shebang != request.shebang {
         return near(Differs::Script);
     }
     if !args_match(&grant.args, request) {

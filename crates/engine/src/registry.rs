@@ -1,7 +1,8 @@
 //! The runs that are under way, so that a panic can end them.
 //!
-//! Each run holds a shared lock on one file of the vault's directory for as long as it lives; the kernel lets go
-//! of it however the run ends (flock(2)), and names the holders in `/proc/locks` (proc(5)).
+//! Each run holds a shared lock on the vault's directory for as long as it lives; the kernel lets go of it however
+//! the run ends (flock(2)), and names the holders in `/proc/locks` (proc(5)). The directory, not a file in it: whoever
+//! moves it away to hide a run takes the vault away with it.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +22,7 @@ pub struct Entry(#[expect(dead_code, reason = "the open file is the lock")] File
 
 /// Enters this process as a run of the vault in `dir`.
 pub fn enter(dir: &Path) -> io::Result<Entry> {
-    let file = open_file(dir)?;
+    let file = open_dir(dir)?;
     flock(&file, FlockOperation::LockShared)?;
     Ok(Entry(file))
 }
@@ -29,7 +30,7 @@ pub fn enter(dir: &Path) -> io::Result<Entry> {
 /// Ends every run of the vault in `dir` with SIGKILL, after which the sandbox ends their trees. Returns how many
 /// there were; an error when one outlived it.
 pub fn end_all(dir: &Path) -> io::Result<usize> {
-    let file = open_file(dir)?;
+    let file = open_dir(dir)?;
     let deadline = Instant::now() + PATIENCE;
     let mut ended = std::collections::HashSet::new();
     // Until nobody holds the lock: a run may enter while others are being ended.
@@ -58,9 +59,9 @@ pub fn end_all(dir: &Path) -> io::Result<usize> {
     }
 }
 
-fn open_file(dir: &Path) -> io::Result<File> {
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    Ok(open(dir.join("runs"), flags, Mode::from(0o600))?.into())
+fn open_dir(dir: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(open(dir, flags, Mode::empty())?.into())
 }
 
 /// The processes that hold a lock on the file, by lines like `1: FLOCK ADVISORY READ 4711 fe:01:1234 0 EOF`.
@@ -95,17 +96,17 @@ mod tests {
     fn every_holder_is_ended_and_nobody_else() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(end_all(dir.path()).unwrap(), 0);
-        let hold = format!("exec 9<>{}/runs; flock -s 9; echo held; exec sleep 60", dir.path().display());
+        let hold = "import fcntl, os, sys, time; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_SH); print('held', flush=True); \
+                    time.sleep(60)";
         let start = |script: &str| {
-            let mut command = std::process::Command::new("bash");
-            command.args(["-c", script]).stdout(std::process::Stdio::piped()).spawn().unwrap()
+            let mut command = std::process::Command::new("python3");
+            command.args(["-c", script]).arg(dir.path()).stdout(std::process::Stdio::piped()).spawn().unwrap()
         };
-        let mut runs = [start(&hold), start(&hold)];
-        let mut other = start("echo; exec sleep 60");
+        let mut runs = [start(hold), start(hold)];
+        let mut other = start("import time; print('x', flush=True); time.sleep(60)");
         for run in runs.iter_mut().chain([&mut other]) {
             io::Read::read_exact(run.stdout.as_mut().unwrap(), &mut [0]).unwrap();
         }
-        // `flock` the program forks no further process that would hold the lock, so two holders are two runs.
         assert_eq!(end_all(dir.path()).unwrap(), 2);
         for run in &mut runs {
             assert!(!run.wait().unwrap().success());

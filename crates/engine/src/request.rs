@@ -23,8 +23,10 @@ pub struct Request {
     pub secrets: Vec<Wanted>,
     /// The file that will be executed.
     pub program: FileRule,
-    /// The file name it was called by.
+    /// The path it was called by, its directory canonical.
     pub called: OsText,
+    /// The script was called, and its `#!` line names the program.
+    pub shebang: bool,
     /// The script it runs, for an interpreter.
     pub script: Option<FileRule>,
     /// Runs whatever its arguments or its input say: an interpreter without a script of its own.
@@ -68,6 +70,7 @@ impl Request {
         if let Some(script) = &self.script {
             hash.file(script);
         }
+        hash.count(usize::from(self.shebang));
         hash.count(usize::from(self.arbitrary));
         hash.count(self.args.len());
         for arg in &self.args {
@@ -122,7 +125,8 @@ pub(crate) mod tests {
         Request {
             secrets: vec![Wanted { name: "TOKEN".parse().unwrap(), variable: "TOKEN".parse().unwrap() }],
             program: FileRule { path: "/usr/bin/curl".into(), sha256: Digest::new([1; 32]) },
-            called: "curl".into(),
+            called: "/usr/bin/curl".into(),
+            shebang: false,
             script: None,
             arbitrary: false,
             args: vec!["https://example.org".into()],
@@ -157,7 +161,8 @@ pub(crate) mod tests {
     #[test]
     fn every_field_changes_the_digest() {
         type Change = fn(&mut Request);
-        let changes: [Change; 14] = [
+        let changes: [Change; 15] = [
+            |r| r.shebang = true,
             |r| r.secrets[0].name = "OTHER".parse().unwrap(),
             |r| r.secrets[0].variable = "OTHER".parse().unwrap(),
             |r| r.program.path = "/usr/bin/wget".into(),

@@ -9,10 +9,10 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use envseal_redact::{Builder, Patterns};
-use envseal_sandbox::{Exit, Spec, StartError, Tier, start};
+use envseal_sandbox::{Exit, Given, Spec, StartError, Tier, start};
 use envseal_vault::{
-    Caller, Delivery, Event, EventKind, Grant, GrantId, OsText, Proof, SecretBytes, SecretName, TierName,
-    UnlockError, Unlocked, Variable, Vault, VaultError,
+    Caller, Delivery, Event, EventKind, FileRule, Grant, GrantId, OsText, Proof, SecretBytes, SecretName,
+    TierName, UnlockError, Unlocked, Variable, Vault, VaultError,
 };
 
 use crate::approve::{Answer, Choice, Owner, OwnerError, Prompt, grant_for};
@@ -73,6 +73,14 @@ pub enum RunError {
     /// The vault must be opened and nobody can be asked.
     #[error("the vault is locked and there is nobody to ask for its passphrase")]
     Locked,
+    /// A file was changed between the decision and the start.
+    #[error("refused: {} was changed while the program was about to start", show::visible(.0.as_os_str()))]
+    ChangedMeanwhile(PathBuf),
+    /// The clock stands before what was recorded already.
+    #[error(
+        "the clock stands before the log's last row: it was set back, or a row was written with a wrong clock"
+    )]
+    ClockBehind,
     /// There is no such secret.
     #[error("there is no secret {0}")]
     NoSuchSecret(SecretName),
@@ -150,6 +158,7 @@ pub fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunE
         secrets: asked.secrets,
         program: identity.program(),
         called: identity.called.clone(),
+        shebang: identity.shebang,
         script: identity.script.clone(),
         arbitrary: identity.arbitrary,
         args: asked.args,
@@ -254,6 +263,7 @@ impl<'p> Session<'p> {
         match decide(&self.request, &grants, now) {
             Decision::Allow(id) => {
                 let grant = grants.into_iter().find(|(other, _)| *other == id).map(|(_, grant)| grant);
+                owner.detail(&format!("grant {id} lets it run"));
                 let event = self.event(EventKind::Run, Some(id));
                 let names: Vec<_> = self.request.secrets.iter().map(|wanted| wanted.name.clone()).collect();
                 let released = unlocked.begin_run(&event, Some(id), &names)?;
@@ -357,11 +367,22 @@ impl<'p> Session<'p> {
         drop(secrets);
         let own_terminal = io::stdout().is_terminal();
         let mut signals = Signals::catch().map_err(system("signals"))?;
+        let (script, pinned) = (self.request.script.clone(), grant.pins.clone());
         let spec = self.spec(grant, &mut delivered);
         let (spec, streams) = Streams::lay(spec, delivered.stdin.take(), own_terminal)
             .map_err(system("the standard streams"))?;
         drop(delivered);
+        still_the_same(&script, &pinned)?;
         let mut running = start(spec)?;
+        for (guarantee, given) in running.enforced().iter() {
+            let given = match given {
+                Given::Yes => "given".to_owned(),
+                Given::Guarded(weakness) => format!("given, but {weakness}"),
+                Given::No(why) => format!("not given: {why}"),
+                _ => "unknown".to_owned(),
+            };
+            owner.detail(&format!("{guarantee} {}: {given}", guarantee.title()));
+        }
         let (pumps, outer) = streams.connect(&running, &patterns).map_err(system("the standard streams"))?;
         let exit = attend(&mut running, &mut signals, outer).map_err(system("the running program"))?;
         for pump in pumps {
@@ -388,7 +409,7 @@ impl<'p> Session<'p> {
         let env = environment::filter(self.place.env.iter().cloned(), &pass);
         let fixed = grant.fixed.iter().map(|(name, value)| (OsString::from(name.as_str()), value.0.clone()));
         let spec = Spec::new(self.identity.image)
-            .arg0(self.identity.arg0)
+            .arg0(self.identity.called.0)
             .args(self.identity.argv)
             .envs(env)
             .envs(fixed)
@@ -400,6 +421,19 @@ impl<'p> Session<'p> {
     }
 }
 
+/// Looks once more at the files that the program will open for itself: the log was written since they were hashed.
+///
+/// What is executed is held by its handle; these are not, and can still be replaced after this (N6 *guarded*).
+fn still_the_same(script: &Option<FileRule>, pins: &[FileRule]) -> Result<(), RunError> {
+    for file in script.iter().chain(pins) {
+        let found = file.path.canonicalize().and_then(|path| Ok((hash_file(&path)?, path)));
+        if !found.is_ok_and(|(sha256, path)| sha256 == file.sha256 && path == file.path) {
+            return Err(RunError::ChangedMeanwhile(file.path.clone()));
+        }
+    }
+    Ok(())
+}
+
 fn tier(name: TierName) -> Tier {
     match name {
         TierName::None => Tier::None,
@@ -408,26 +442,46 @@ fn tier(name: TierName) -> Tier {
     }
 }
 
+/// How far the log's last row may be ahead of the clock, in seconds: two processes, one clock being adjusted.
+const CLOCK_SLACK: u64 = 300;
+
 /// The time that decides, in seconds since 1970: the clock, but never earlier than the last row of the log, so
 /// that a clock set back brings no expired grant to life.
-pub fn now(vault: &Vault) -> Result<u64, VaultError> {
-    let clock =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let recorded = vault.last_time()?.map_or(0, |milliseconds| milliseconds / 1000);
-    Ok(clock.max(recorded))
+///
+/// A log that is far ahead of the clock decides nothing: either the clock was set back, or somebody wrote a row with a
+/// clock of their own, which must not stop time for the grants.
+pub fn now(vault: &Vault) -> Result<u64, RunError> {
+    let (clock, log) = clocks(vault)?;
+    if log > clock.saturating_add(CLOCK_SLACK) { Err(RunError::ClockBehind) } else { Ok(clock.max(log)) }
 }
 
-/// Opens the vault with what the owner gives; what is wrong may be typed again.
+/// The same for showing what is left of a grant, where a wrong clock is no reason to show nothing.
+pub fn about_now(vault: &Vault) -> Result<u64, VaultError> {
+    clocks(vault).map(|(clock, log)| clock.max(log))
+}
+
+/// The clock, and the time of the log's last row.
+fn clocks(vault: &Vault) -> Result<(u64, u64), VaultError> {
+    let clock =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Ok((clock, vault.last_time()?.map_or(0, |milliseconds| milliseconds / 1000)))
+}
+
+/// Opens the vault with what the owner gives.
 pub fn open<'v>(vault: &'v mut Vault, owner: &mut dyn Owner) -> Result<Unlocked<'v>, RunError> {
+    let proof = prove(vault, owner)?;
+    let unlocked = vault.unlock_with(proof)?;
+    tell(&unlocked, owner);
+    Ok(unlocked)
+}
+
+/// Takes from the owner what opens the vault; what is wrong may be typed again.
+pub fn prove(vault: &mut Vault, owner: &mut dyn Owner) -> Result<Proof, RunError> {
     let mut again = None;
     for tried in 1.. {
         let Some(factor) = owner.unlock(again.as_deref())? else { break };
         match vault.prove(&factor) {
-            Ok(proof) => {
-                let unlocked = vault.unlock_with(proof)?;
-                tell(&unlocked, owner);
-                return Ok(unlocked);
-            }
+            Ok(proof) => return Ok(proof),
             Err(error @ UnlockError::Wrong) if tried < TRIES => again = Some(error.to_string()),
             Err(error) => return Err(error.into()),
         }
@@ -460,7 +514,7 @@ fn ask(vault: &mut Vault, owner: &mut dyn Owner, prompt: &Prompt) -> Result<Aski
 }
 
 /// Tells the owner what has happened since the last time.
-fn tell(unlocked: &Unlocked<'_>, owner: &mut dyn Owner) {
+pub fn tell(unlocked: &Unlocked<'_>, owner: &mut dyn Owner) {
     match unlocked.last_failures() {
         0 => {}
         1 => owner.notice("one failed attempt to unlock this vault since the last time it was opened"),

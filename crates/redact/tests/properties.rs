@@ -43,7 +43,7 @@ fn mask(masker: &mut Masker, text: &[u8], borders: &[usize]) -> Vec<u8> {
 /// Base 64 by way of a string of bits.
 fn base64(bytes: &[u8], url: bool, padded: bool) -> Vec<u8> {
     let mut bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
-    while bits.len() % 6 != 0 {
+    while !bits.len().is_multiple_of(6) {
         bits.push('0');
     }
     let digit = |group: &[u8]| {
@@ -57,7 +57,7 @@ fn base64(bytes: &[u8], url: bool, padded: bool) -> Vec<u8> {
         }
     };
     let mut text: Vec<u8> = bits.as_bytes().chunks(6).map(digit).collect();
-    while padded && text.len() % 4 != 0 {
+    while padded && !text.len().is_multiple_of(4) {
         text.push(b'=');
     }
     text

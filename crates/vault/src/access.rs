@@ -107,7 +107,8 @@ impl Unlocked<'_> {
         grant: Option<GrantId>,
         names: &[SecretName],
     ) -> Result<Released, VaultError> {
-        let recorded = self.transact(false, |change| {
+        // Each run moves the manifest on, so that a copy of the vault from before it is an older one.
+        let recorded = self.transact(true, |change| {
             if change.panicked {
                 return Ok(None);
             }

@@ -40,9 +40,13 @@ pub struct Grant {
     pub secrets: Vec<SecretRule>,
     /// The executed file: canonical path and digest.
     pub program: FileRule,
-    /// The file name it was called by, which decides what a multi-call program does; `None` is any.
+    /// The path it was called by, its directory canonical: what a multi-call program does, and where an interpreter
+    /// looks for its own files, goes by this. `None` is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<OsText>,
+    /// The script was called, and its `#!` line named the program.
+    #[serde(default)]
+    pub shebang: bool,
     /// For an interpreter, the script it runs. `None` with an interpreter means arbitrary code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<FileRule>,

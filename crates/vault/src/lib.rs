@@ -81,4 +81,14 @@ pub mod parse {
     pub use crate::log_key::parse_any as log_key;
     pub use crate::slot::parse_parameters as slot_parameters;
     pub use crate::witness::parse_any as witness;
+
+    /// Reads a grant's JSON.
+    pub fn grant(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<crate::Grant>(bytes).is_ok()
+    }
+
+    /// Reads an event's JSON.
+    pub fn event(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<crate::Event>(bytes).is_ok()
+    }
 }

@@ -197,7 +197,12 @@ impl End {
     ) -> Result<u64, VaultError> {
         let sequence = self.sequence + 1;
         // Time in the log never goes back, so that a clock that was set back revives no grant that had ended.
-        let time = last_time(conn)?.unwrap_or(i64::MIN).max(crate::clock::now());
+        // Only when the owner accepts a state does it begin anew: a row could have been written with a wrong clock.
+        let floor = match event.kind {
+            EventKind::AcceptState => i64::MIN,
+            _ => last_time(conn)?.unwrap_or(i64::MIN),
+        };
+        let time = floor.max(crate::clock::now());
         let text = serde_json::to_string(event).map_err(|error| VaultError::corrupt(error.to_string()))?;
         let hash = hash(id, sequence, time, &text, &self.hash);
         let mac = mac(&hash).mac(&self.key);
@@ -231,9 +236,14 @@ impl Row {
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = statement.query((signed(from)?, limit))?;
-        let mut read = Vec::new();
+        let mut read: Vec<Self> = Vec::new();
         while let Some(row) = rows.next()? {
-            read.push(Self::read(row)?);
+            let row = Self::read(row)?;
+            // A damaged index can give rows in any order, again and again: whoever reads page by page must get on.
+            if row.sequence < from || read.last().is_some_and(|last| last.sequence >= row.sequence) {
+                return Err(VaultError::LogChanged { row: row.sequence, change: "reorder".into() });
+            }
+            read.push(row);
         }
         Ok(read)
     }

@@ -96,6 +96,22 @@ fn a_vault_that_was_open_while_it_was_replaced_writes_nothing_more() {
 }
 
 #[test]
+fn an_old_vault_that_is_closed_later_does_not_take_the_new_ones_log_away() {
+    let (place, file) = backed_up();
+    let mut old = place.open();
+    old.append(&run()).unwrap();
+    restore_with(&file, &place.dir(), &factor(), REPLACE, &place.witness()).unwrap();
+    let mut new = place.open();
+    let sequence = new.append(&run()).unwrap();
+    drop(old);
+    assert!(place.file("vault.db-wal").exists());
+    assert_eq!(place.open().audit_last(1).unwrap()[0].sequence, sequence);
+    drop(new);
+    assert_eq!(place.open().audit_last(1).unwrap()[0].sequence, sequence);
+    assert!(first_error(&place).is_none());
+}
+
+#[test]
 fn a_damaged_vault_is_replaced_by_its_backup() {
     for damage in ["truncated", "zeroed", "foreign"] {
         let (place, file) = backed_up();

@@ -1,4 +1,5 @@
 //! Files that are not what they should be: cut, zeroed, flipped, somebody else's. Each is refused by name, untouched.
+#![allow(clippy::print_stdout, reason = "measurements are for whoever runs the tests")]
 
 mod support;
 
@@ -31,13 +32,29 @@ fn filled() -> Place {
     drop(unlocked);
     vault.store(&name("WAITS"), &value("w"), &[]).unwrap();
     drop(vault);
-    std::fs::copy(place.file("audit.key"), place.top.path().join("audit.key")).unwrap();
+    save_beside(&place);
     place
+}
+
+/// Keeps what lies beside the database: a key or a note that moves on would hide what a test looks for.
+fn save_beside(place: &Place) {
+    let note = format!("{}.witness", place.open().id());
+    for (dir, file) in [("vault", "audit.key"), ("state", &*note), ("run", &*note)] {
+        let path = place.top.path().join(dir).join(file);
+        std::fs::copy(&path, path.with_file_name(format!("saved-{file}"))).unwrap();
+    }
 }
 
 /// Puts a changed file there, in which nothing of the old one is mapped or cached.
 fn put(place: &Place, bytes: &[u8]) {
-    std::fs::copy(place.top.path().join("audit.key"), place.file("audit.key")).unwrap();
+    for dir in ["vault", "state", "run"] {
+        for entry in std::fs::read_dir(place.top.path().join(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            if let Some(name) = path.file_name().unwrap().to_str().unwrap().strip_prefix("saved-") {
+                std::fs::copy(&path, path.with_file_name(name)).unwrap();
+            }
+        }
+    }
     std::fs::remove_file(place.file("vault.db")).unwrap();
     std::fs::write(place.file("vault.db"), bytes).unwrap();
     std::fs::set_permissions(place.file("vault.db"), PermissionsExt::from_mode(0o600)).unwrap();

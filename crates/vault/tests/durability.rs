@@ -1,5 +1,6 @@
 //! Many processes at once, processes killed in the middle, disks that are full or read-only: nothing acknowledged is
 //! lost, and the vault always opens.
+#![allow(clippy::print_stdout, reason = "measurements are for whoever runs the tests")]
 
 mod support;
 

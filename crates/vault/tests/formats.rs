@@ -48,6 +48,7 @@ fn grants() -> impl Strategy<Value = Grant> {
                 .collect(),
             program,
             called,
+            shebang: raw,
             script,
             pins,
             args,
@@ -81,6 +82,8 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_grant_reads_back_as_it_was(grant in grants()) {
         let json = serde_json::to_string(&grant).unwrap();

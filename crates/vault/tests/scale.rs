@@ -1,4 +1,5 @@
 //! A run costs what it asks for, not what there is.
+#![allow(clippy::print_stdout, reason = "measurements are for whoever runs the tests")]
 
 mod support;
 

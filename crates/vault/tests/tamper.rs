@@ -367,6 +367,22 @@ fn a_vault_that_was_moved_opens_with_a_notice_and_is_at_home_from_then_on() {
 }
 
 #[test]
+fn an_environment_without_a_state_directory_does_not_end_the_protection_of_the_one_with_it() {
+    let place = filled();
+    let older = std::fs::read(place.file("vault.db")).unwrap();
+    let older_key = std::fs::read(place.file("audit.key")).unwrap();
+    let mut vault = Vault::open_with(&place.dir(), Witness::none()).unwrap();
+    unlock(&mut vault).put(&name("A"), &value("x"), &[]).unwrap();
+    drop(vault);
+    assert!(first_error(&place).is_none());
+    std::fs::write(place.file("vault.db"), older).unwrap();
+    std::fs::write(place.file("audit.key"), older_key).unwrap();
+    std::fs::remove_dir_all(place.top.path().join("state")).unwrap();
+    std::fs::remove_dir_all(place.top.path().join("run")).unwrap();
+    assert!(matches!(refused(&place), VaultError::WitnessMissing));
+}
+
+#[test]
 fn a_manifest_put_back_under_an_open_vault_is_refused() {
     let place = filled();
     let attacker = place.attacker();

@@ -48,7 +48,7 @@ fn list(context: &Context) -> Result<(), Failure> {
         context.done("no grants; give one with: envseal allow -s NAME -- PROGRAM ARGS");
         return Ok(());
     }
-    let now = envseal_engine::now(&vault)?;
+    let now = envseal_engine::about_now(&vault)?;
     let row = |(id, grant): &(GrantId, Grant)| {
         vec![id.to_string(), grant.effect.to_string(), until(grant, now), secrets(grant), command(grant)]
     };
@@ -65,7 +65,7 @@ fn show(context: &Context, id: GrantId) -> Result<(), Failure> {
     if context.common.json {
         return output::print_json(&Shown { id, grant });
     }
-    let now = envseal_engine::now(&vault)?;
+    let now = envseal_engine::about_now(&vault)?;
     let mut text = format!("{}\n", output::styled(output::BOLD, format!("grant {id}: {}", grant.effect)));
     let mut line = |label: &str, value: String| text.push_str(&format!("  {label:<10} {value}\n"));
     let file = |file: &FileRule| format!("{}  sha256 {}", visible(file.path.as_os_str()), file.sha256);
@@ -122,8 +122,11 @@ fn secrets(grant: &Grant) -> String {
 
 /// The command as it would be typed, with `...` where arguments are open.
 fn command(grant: &Grant) -> String {
-    let name =
-        grant.called.as_ref().map_or_else(|| grant.program.path.as_os_str(), |called| called.as_os_str());
+    let name = match (&grant.script, &grant.called) {
+        (Some(script), _) if grant.shebang => script.path.as_os_str(),
+        (_, Some(called)) => called.as_os_str(),
+        (_, None) => grant.program.path.as_os_str(),
+    };
     let (args, open) = match &grant.args {
         ArgsRule::Exact(args) => (args.as_slice(), ""),
         ArgsRule::Prefix(args) => (args.as_slice(), " ..."),

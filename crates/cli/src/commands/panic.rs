@@ -1,21 +1,28 @@
 //! `envseal panic`: stop everything, now, without a question.
 
+use envseal_engine::approve::Owner;
+
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, status};
 
 /// Records the panic, which withdraws every grant at the next unlock whatever happens to this process, ends every
 /// run, and withdraws the grants at once where the owner's passphrase was given.
 pub fn panic(context: &Context) -> Result<(), Failure> {
     let mut vault = context.vault()?;
     vault.panic()?;
-    let ended = envseal_engine::registry::end_all(vault.dir())
-        .map_err(|error| Failure::other(format!("ending the runs: {error}")))?;
-    context.done(format!("ended {ended} runs; no grant holds any more"));
-    if context.common.passphrase_fd.is_some() || context.common.keyfile.is_some() || context.common.recovery {
-        context.unlock(&mut vault, &mut context.owner()?, |_| Ok(()))?;
-        context.done("withdrew every grant");
-    } else {
-        context.done("the grants are withdrawn when the vault is next unlocked, before anything else");
+    let ended = envseal_engine::registry::end_all(vault.dir());
+    match &ended {
+        Ok(ended) => context.done(format!("ended {ended} runs")),
+        Err(error) => context.done(format!("ending the runs: {error}")),
     }
-    Ok(())
+    // The passphrase moves the vault on, so that not even a copy of it from before brings a grant back.
+    let owner: &mut dyn Owner = &mut context.owner()?;
+    match context.unlock(&mut vault, owner, |_| Ok(())) {
+        Ok(()) => context.done("withdrew every grant"),
+        Err(failure) if failure.status == status::LOCKED => {
+            context.done("every grant is withdrawn when the vault is next unlocked, before anything else");
+        }
+        Err(failure) => return Err(failure),
+    }
+    ended.map(drop).map_err(|error| Failure::other(format!("ending the runs: {error}")))
 }

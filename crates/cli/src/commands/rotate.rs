@@ -14,12 +14,9 @@ pub fn rotate(context: &Context, args: &Rotate) -> Result<(), Failure> {
             Ok(())
         });
     }
-    let mut vault = context.vault()?;
-    let mut owner = context.owner()?;
-    let value = value::read(context, &args.value, args.name.as_str())?;
-    let (info, users) = context.unlock(&mut vault, &mut owner, |unlocked| {
-        let users = unlocked.users_of(&args.name)?;
-        Ok((unlocked.rotate(&args.name, &value)?, users))
+    let (info, users) = context.unlocked(|unlocked| {
+        let value = value::read(context, &args.value, args.name.as_str())?;
+        Ok((unlocked.rotate(&args.name, &value)?, unlocked.users_of(&args.name)?))
     })?;
     context.done(format!("{} is now version {}", info.name, info.version));
     if context.common.json {

@@ -2,6 +2,9 @@
 
 use std::io::IsTerminal as _;
 
+use envseal_engine::approve::OwnerError;
+use envseal_engine::{RunError, prove};
+
 use crate::args::Store;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -11,27 +14,34 @@ use crate::value;
 pub fn store(context: &Context, args: &Store) -> Result<(), Failure> {
     let mut vault = context.vault()?;
     let mut owner = context.owner()?;
-    let value = value::read(context, &args.value, args.name.as_str())?;
-    let told =
-        context.common.passphrase_fd.is_some() || context.common.keyfile.is_some() || context.common.recovery;
-    if told {
-        let info = context
-            .unlock(&mut vault, &mut owner, |unlocked| Ok(unlocked.put(&args.name, &value, &args.host)?))?;
+    let common = &context.common;
+    let told = common.passphrase_fd.is_some() || common.keyfile.is_some() || common.recovery;
+    // At a terminal the passphrase comes first: it shows that this is the owner's vault before a value goes into it.
+    let proof = match (told, std::io::stdin().is_terminal()) {
+        (true, _) => Some(prove(&mut vault, &mut owner)?),
+        (false, true) => {
+            context.done("The passphrase makes the value usable at once; Ctrl-C leaves it in the inbox.");
+            prove(&mut vault, &mut owner).map(Some).or_else(|error| match error {
+                RunError::Owner(OwnerError::Cancelled) => Ok(None),
+                error => Err(error),
+            })?
+        }
+        (false, false) => None,
+    };
+    if let Some(proof) = proof {
+        // Opened before the value is asked for, which is when a vault that is not whole is found out.
+        let mut unlocked = vault.unlock_with(proof)?;
+        envseal_engine::tell(&unlocked, &mut owner);
+        let value = value::read(context, &args.value, args.name.as_str())?;
+        let info = unlocked.put(&args.name, &value, &args.host)?;
         context.done(format!("stored {} version {}", info.name, info.version));
         return Ok(());
     }
-    // Stored first and accepted after: whatever happens at the prompt, the value is not lost.
+    let value = value::read(context, &args.value, args.name.as_str())?;
     vault.store(&args.name, &value, &args.host)?;
-    drop(value);
-    context.done(format!("stored {} in the inbox", args.name));
-    if std::io::stdin().is_terminal() {
-        context.done("Your passphrase makes it usable now; Ctrl-C leaves it for `envseal accept`.");
-        context.unlock(&mut vault, &mut owner, |unlocked| {
-            Ok(unlocked.accept(std::slice::from_ref(&args.name))?)
-        })?;
-        context.done(format!("accepted {}", args.name));
-    } else {
-        context.done(format!("make it usable with: envseal accept {}", args.name));
-    }
+    context.done(format!(
+        "stored {} in the inbox; make it usable with: envseal accept {}",
+        args.name, args.name
+    ));
     Ok(())
 }

@@ -77,6 +77,7 @@ pub fn grant(secret: &str, uses: Option<u32>) -> Grant {
         secrets: vec![SecretRule { name: secret.parse().unwrap(), variable: None }],
         program: FileRule { path: "/bin/true".into(), sha256: Digest::new([1; 32]) },
         called: None,
+        shebang: false,
         script: None,
         pins: vec![],
         args: ArgsRule::Any,
