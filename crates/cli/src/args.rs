@@ -159,6 +159,9 @@ pub struct Store {
     /// Where the value comes from.
     #[command(flatten)]
     pub value: ValueSource,
+    /// Leave it in the inbox and ask for no passphrase
+    #[arg(long)]
+    pub inbox: bool,
     /// A host that the value belongs to (for placeholders; can be given again)
     #[arg(long, value_name = "HOST")]
     pub host: Vec<String>,
@@ -456,7 +459,7 @@ pub enum AuditAction {
         #[arg(short = 'n', long, default_value_t = 50)]
         last: usize,
     },
-    /// Check every row against its key
+    /// Check every row against its key, and everything else in the vault
     Verify,
     /// Write every row as JSON Lines
     Export,

@@ -1,6 +1,6 @@
 //! What every command works with: the common options, the vault's place, the way to the owner.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use envseal_engine::approve::Owner;
 use envseal_engine::open;
@@ -19,6 +19,13 @@ pub struct Context {
 impl Context {
     /// The directory of the vault: `$ENVSEAL_HOME`, else `envseal` in the user's data directory.
     pub fn dir(&self) -> Result<PathBuf, Failure> {
+        // A home that moves with the working directory would leave behind what this machine knows of the vault.
+        if let Some(home) =
+            std::env::var_os("HOME").filter(|home| !home.is_empty() && !Path::new(home).is_absolute())
+        {
+            let shown = envseal_engine::show::visible(&home);
+            return Err(Failure::other(format!("HOME is {shown}, which is not an absolute path")));
+        }
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let dir = set("ENVSEAL_HOME")
             .or_else(|| set("XDG_DATA_HOME").filter(|dir| dir.is_absolute()).map(|dir| dir.join("envseal")))

@@ -84,7 +84,10 @@ impl Owner for Person<'_> {
     fn approve(&mut self, prompt: &Prompt, again: Option<&str>) -> Result<Option<Answer>, OwnerError> {
         let Some(mut terminal) = Terminal::open() else { return Ok(None) };
         match again {
-            None => say(&mut terminal, &describe(prompt))?,
+            None => {
+                let columns = terminal.columns();
+                say(&mut terminal, &describe(prompt, columns))?;
+            }
             Some(again) => say(&mut terminal, &format!("{again}\n"))?,
         }
         let choice = loop {
@@ -121,12 +124,18 @@ impl Owner for Person<'_> {
     }
 }
 
-/// A prompt as text for the terminal.
-fn describe(prompt: &Prompt) -> String {
-    let width = prompt.lines.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+/// A prompt as text for a terminal of so many columns. Long lines are broken here, each part beside its label: broken
+/// by the terminal, a part that a hostile argument brings would look like a line of the prompt's own.
+fn describe(prompt: &Prompt, columns: usize) -> String {
+    let label_width = prompt.lines.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    let room = columns.saturating_sub(label_width + 6).max(20);
     let mut text = String::from("\nA program asks for secrets that no grant lets it have.\n\n");
     for (label, line) in &prompt.lines {
-        text.push_str(&format!("  {label:>width$}  {line}\n"));
+        for (part, label) in
+            broken(line, room).iter().zip(std::iter::once(*label).chain(std::iter::repeat("")))
+        {
+            text.push_str(&format!("  {label:>label_width$} | {part}\n"));
+        }
     }
     text.push('\n');
     for warning in &prompt.warnings {
@@ -136,6 +145,24 @@ fn describe(prompt: &Prompt) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A line in parts of so many columns; a character outside of ASCII counts as two, as the widest ones have.
+fn broken(line: &str, room: usize) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut used = 0;
+    for c in line.chars() {
+        let width = if c.is_ascii() { 1 } else { 2 };
+        if used + width > room {
+            parts.push(String::new());
+            used = 0;
+        }
+        used += width;
+        if let Some(part) = parts.last_mut() {
+            part.push(c);
+        }
+    }
+    parts
 }
 
 fn say(terminal: &mut Terminal, text: &str) -> Result<(), OwnerError> {
@@ -188,4 +215,22 @@ pub fn read_passphrase(descriptor: u32) -> Result<Passphrase, OwnerError> {
 /// Reads a key file.
 pub fn read_keyfile(file: &Path) -> Result<KeyFile, OwnerError> {
     KeyFile::read(file).map_err(|error| OwnerError::Unusable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_an_argument_begins_a_line_of_the_prompt() {
+        let argument = format!("sh -c '{}tier  lockdown'", " ".repeat(61));
+        let prompt = Prompt { lines: vec![("command", argument), ("tier", "none".into())], warnings: vec![] };
+        for columns in [1, 20, 40, 80, 200] {
+            let text = describe(&prompt, columns);
+            let lines: Vec<_> = text.lines().skip(3).take_while(|line| !line.is_empty()).collect();
+            assert!(lines.iter().all(|line| line.as_bytes()[10] == b'|'), "{text}");
+            let tiers = lines.iter().filter(|line| line.trim_start().starts_with("tier")).count();
+            assert_eq!(tiers, 1, "{text}");
+        }
+    }
 }

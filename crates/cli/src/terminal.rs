@@ -6,11 +6,17 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use zeroize::Zeroizing;
+
+/// Signals that end a question.
+const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// A question nobody answers is answered with no after this long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -37,6 +43,12 @@ impl Terminal {
         File::options().read(true).write(true).open("/dev/tty").ok().map(Self)
     }
 
+    /// Its width in characters; 80 where it does not say.
+    pub fn columns(&self) -> usize {
+        let size = rustix::termios::tcgetwinsize(&self.0);
+        size.map_or(80, |size| usize::from(size.ws_col)).max(1)
+    }
+
     /// Prints a text as it stands. The caller has made foreign text visible.
     pub fn say(&mut self, text: &str) -> io::Result<()> {
         self.0.write_all(text.as_bytes())?;
@@ -54,22 +66,31 @@ impl Terminal {
     }
 
     fn read(&mut self, question: &str, echo: bool) -> io::Result<Line> {
+        // A signal that would end this process ends the question instead, and leaves the terminal as it was.
+        let ended = Arc::new(AtomicBool::new(false));
+        let caught = ENDING.map(|signal| signal_hook::flag::register(signal, Arc::clone(&ended)));
         self.say(question)?;
         let raw = Unbuffered::new(&self.0)?;
-        let answer = self.edit_line(echo);
+        let answer = self.edit_line(echo, &ended);
         drop(raw);
+        for id in caught.into_iter().flatten() {
+            signal_hook::low_level::unregister(id);
+        }
         self.say("\n")?;
         answer
     }
 
     /// A line editor of the smallest kind: backspace, Ctrl-U, Ctrl-W is not one, Ctrl-C and Ctrl-D.
-    fn edit_line(&mut self, echo: bool) -> io::Result<Line> {
+    fn edit_line(&mut self, echo: bool, ended: &AtomicBool) -> io::Result<Line> {
         let deadline = Instant::now() + PATIENCE;
         let mut line = Zeroizing::new(Vec::with_capacity(256));
         loop {
             let mut byte = [0];
-            if !readable(&self.0, deadline)? {
-                return Ok(Line::TimedOut);
+            match readable(&self.0, deadline)? {
+                _ if ended.load(Ordering::SeqCst) => return Ok(Line::Cancelled),
+                Some(true) => {}
+                Some(false) => return Ok(Line::TimedOut),
+                None => continue,
             }
             if io::Read::read(&mut self.0, &mut byte)? == 0 {
                 return Ok(Line::Cancelled);
@@ -111,16 +132,19 @@ impl Terminal {
     }
 }
 
-fn readable(file: &File, deadline: Instant) -> io::Result<bool> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        let mut descriptors = [PollFd::new(file, PollFlags::IN)];
-        match poll(&mut descriptors, Some(&timeout)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) if !left.is_zero() => {}
-            Err(error) => return Err(error.into()),
-        }
+/// How long is waited at once: a signal may come just before the wait, and then does not end it.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// Whether there is something to read before the deadline; `None` when that is to be asked again.
+fn readable(file: &File, deadline: Instant) -> io::Result<Option<bool>> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let wait = left.min(SLICE);
+    let timeout = Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() };
+    match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&timeout)) {
+        Ok(0) if !left.is_zero() => Ok(None),
+        Ok(ready) => Ok(Some(ready > 0)),
+        Err(rustix::io::Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

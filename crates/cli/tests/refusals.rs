@@ -199,7 +199,7 @@ fn an_interpreter_called_by_a_link_of_the_agents_gets_nothing() {
 }
 
 #[test]
-fn a_script_reached_by_a_link_finds_its_files_where_it_really_is() {
+fn a_script_reached_by_a_link_of_the_agents_gets_nothing() {
     let home = home_with_token();
     std::fs::create_dir(home.path("work/real")).unwrap();
     std::fs::create_dir(home.path("work/evil")).unwrap();
@@ -215,18 +215,16 @@ fn a_script_reached_by_a_link_finds_its_files_where_it_really_is() {
     // Without envseal the link decides.
     let plain = run(home.command("./deploy.sh").current_dir(&evil).env("TOKEN", "canary")).ok();
     assert_eq!(plain.stdout(), "yranac\n");
-    for command in [&["./deploy.sh"][..], &["sh", "deploy.sh"]] {
-        if command.len() > 1 {
-            let mut allow = vec!["-s", "TOKEN", "--", "sh"];
-            allow.push("deploy.sh");
-            let mut owner = home.envseal(["--passphrase-fd", "0", "allow"]);
-            feed(owner.args(allow).current_dir(home.path("work/real")), format!("{PASSPHRASE}\n").as_bytes())
-                .ok();
-        }
-        let mut run_args = vec!["-s", "TOKEN", "--"];
-        run_args.extend(command);
-        assert_eq!(run(home.run(run_args).current_dir(&evil)).ok().stdout(), "real\n");
-    }
+    run(home.run(["-s", "TOKEN", "--", "./deploy.sh"]).current_dir(&evil)).status(77).says("another path");
+    assert_eq!(run(&mut home.run(["-s", "TOKEN", "--", "real/deploy.sh"])).ok().stdout(), "real\n");
+    home.allow(["-s", "TOKEN", "--", "sh", "real/deploy.sh"]);
+    assert_eq!(run(&mut home.run(["-s", "TOKEN", "--", "sh", "real/deploy.sh"])).ok().stdout(), "real\n");
+    std::fs::create_dir(home.path("work/evil/real")).unwrap();
+    common::give(&home.path("work/evil/real"));
+    std::os::unix::fs::symlink(&script, home.path("work/evil/real/deploy.sh")).unwrap();
+    run(home.run(["-s", "TOKEN", "--", "sh", "real/deploy.sh"]).current_dir(&evil))
+        .status(77)
+        .says("another path");
 }
 
 #[test]

@@ -93,6 +93,21 @@ fn ctrl_c_at_the_prompt_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
+fn a_signal_at_the_prompt_leaves_the_terminal_as_it_was() {
+    let home = home_with_token();
+    let screen = Screen::new(&home);
+    for signal in ["TERM", "HUP", "INT"] {
+        screen.line("clear; envseal run -s TOKEN -- true");
+        screen.wait_for("Allow?");
+        let pid = screen.child();
+        assert!(common::as_user("kill").args(["-s", signal, &pid]).status().unwrap().success(), "{signal}");
+        screen.wait_for("cancelled");
+        screen.line("clear; stty -a | grep -o ' echo ' && echo echo-is-on");
+        screen.wait_for("\necho-is-on");
+    }
+}
+
+#[test]
 fn a_secret_is_typed_unseen_and_accepted() {
     let home = Home::new();
     let screen = Screen::new(&home);
@@ -120,6 +135,7 @@ fn a_vault_that_is_not_the_owners_gets_no_value() {
     screen.line(PASSPHRASE);
     screen.wait_for("wrong passphrase");
     screen.press("C-c");
+    screen.wait_for("cancelled");
     assert!(!screen.shows().contains("Value of TYPED"));
 }
 

@@ -135,6 +135,7 @@ pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, 
         called: Some(identity.called.clone()),
         shebang: identity.shebang,
         script: identity.script.clone(),
+        script_as: identity.script_as.clone(),
         pins: pins(&permission.pins, place)?,
         args,
         cwd: match permission.cwd {
@@ -179,6 +180,7 @@ pub fn deny(
         called: None,
         shebang,
         script,
+        script_as: None,
         pins: Vec::new(),
         args: match args {
             [] => ArgsRule::Any,
@@ -228,6 +230,8 @@ fn pins(patterns: &[String], place: &Place) -> Result<Vec<FileRule>, AllowError>
             true => pattern.clone(),
             false => format!("{}/{pattern}", glob::Pattern::escape(root)),
         };
+        // A pattern that ends in `**` means the files below, not the directories.
+        let absolute = if absolute.ends_with("/**") { format!("{absolute}/*") } else { absolute };
         let before = found.len();
         for path in glob::glob(&absolute).map_err(|error| failed(error.to_string()))? {
             let path = path.map_err(|error| failed(error.to_string()))?;

@@ -4,7 +4,7 @@
 //! does not have (the passphrase, the recovery code) is not: an answer without a factor cannot be made.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use envseal_vault::{
     ArgsRule, Caller, CallerRule, Effect, Factor, Grant, NamePattern, OsText, SecretRule, Variable,
@@ -12,6 +12,7 @@ use envseal_vault::{
 
 use crate::policy::Why;
 use crate::request::Request;
+use crate::run::Place;
 use crate::show;
 
 /// A person who can be asked, or nobody.
@@ -92,7 +93,8 @@ pub struct Prompt {
 
 impl Prompt {
     /// Describes a request, who asks, and why it is not allowed already.
-    pub fn new(request: &Request, caller: &Caller, why: &Why, search: &OsStr) -> Self {
+    pub fn new(request: &Request, place: &Place, why: &Why) -> Self {
+        let caller = &place.caller;
         let secrets: Vec<_> = request
             .secrets
             .iter()
@@ -109,13 +111,16 @@ impl Prompt {
             lines.push(("script", file(script)));
         }
         let first = match &request.script {
-            Some(script) if request.shebang => script.path.as_os_str(),
+            Some(script) if request.shebang => {
+                request.script_as.as_ref().map_or(script.path.as_os_str(), OsText::as_os_str)
+            }
             _ => request.called.as_os_str(),
         };
         let words = std::iter::once(first).chain(request.args.iter().map(OsString::as_os_str));
         lines.push(("command", show::quote_all(words)));
         lines.push(("directory", show::visible(request.cwd.as_os_str())));
-        lines.push(("search path", show::visible(search)));
+        lines.push(("search path", show::visible(place.variable("PATH"))));
+        lines.push(("home", show::visible(place.variable("HOME"))));
         lines.push(("tier", request.tier.to_string()));
         lines.push(("delivery", request.deliver.to_string()));
         if !request.pass.is_empty() {
@@ -174,10 +179,11 @@ pub fn grant_for(request: &Request, choice: Choice, now: u64, fixed: BTreeMap<Va
         called: Some(request.called.clone()),
         shebang: request.shebang,
         script: request.script.clone(),
+        script_as: request.script_as.clone(),
         pins: Vec::new(),
         args: ArgsRule::Exact(request.args.iter().map(OsText::from).collect()),
-        // Code that no file fixes goes by where it is run.
-        cwd: request.arbitrary.then(|| request.cwd.clone()),
+        // The prompt shows it: exactly this is in this directory.
+        cwd: Some(request.cwd.clone()),
         caller: CallerRule::Any,
         tier: request.tier,
         deliver: request.deliver,
@@ -222,8 +228,10 @@ mod tests {
         request.args = vec!["\x1b[2J\x1b[Hsafe\u{202e}".into(), "a\nprogram  /bin/true".into()];
         request.cwd = "/tmp/\x1b]0;x\x07".into();
         let caller = Caller { pid: 1, uid: 1, ancestry: vec!["bash".into()], terminal: false };
+        let env = vec![("HOME".into(), "/home/\u{1b}[31m".into())];
+        let place = Place { env, cwd: "/".into(), caller };
         let why = Why::NoGrant { program: request.program.path.clone(), secrets: vec![] };
-        let prompt = Prompt::new(&request, &caller, &why, OsStr::new("/usr/bin"));
+        let prompt = Prompt::new(&request, &place, &why);
         for (_, line) in &prompt.lines {
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
         }

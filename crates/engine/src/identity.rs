@@ -21,8 +21,10 @@ pub struct Identity {
     /// The path it goes by, which is its first argument: the one that was found, its directory canonical. Programs look
     /// for their own files beside it, so it is part of what is allowed, and no link of a caller's can move it.
     pub called: OsText,
-    /// All further arguments that it gets. The script among them stands with its canonical path, whatever was typed.
+    /// All further arguments that it gets. The script among them stands with its directory canonical, whatever was typed.
     pub argv: Vec<OsString>,
+    /// The path by which it is given the script.
+    pub script_as: Option<OsText>,
     /// Where in `args` the script stands, when it was typed there.
     pub script_at: Option<usize>,
     /// The script was called, and its `#!` line names the interpreter.
@@ -89,14 +91,25 @@ impl Identity {
                 reads => reads,
             };
             let mut argv = args.to_vec();
-            let (mut script, mut script_at) = (None, None);
+            let (mut script, mut script_at, mut script_as) = (None, None, None);
             if let Reads::Script(at) = reads {
-                let file = script_at_path(&cwd.join(&args[at]))?;
-                argv[at] = file.path.clone().into_os_string();
-                (script, script_at) = (Some(file), Some(at));
+                let path = cwd.join(&args[at]);
+                let given = by_its_directory(&path);
+                argv[at].clone_from(&given.0);
+                (script, script_at, script_as) = (Some(script_at_path(&path)?), Some(at), Some(given));
             }
             let (args, arbitrary) = (args.to_vec(), reads == Reads::Arbitrary);
-            return Ok(Self { image, called, argv, args, script, script_at, shebang: false, arbitrary });
+            return Ok(Self {
+                image,
+                called,
+                argv,
+                args,
+                script,
+                script_as,
+                script_at,
+                shebang: false,
+                arbitrary,
+            });
         };
         // `#!/usr/bin/env NAME` would search PATH a second time, in a process that nobody hashed.
         let (interpreter, option) = match env_target(shebang.interpreter(), shebang.argument()) {
@@ -109,7 +122,8 @@ impl Identity {
             return Err(IdentityError::NestedScript { path: script.path, interpreter });
         }
         let mut argv: Vec<OsString> = option.into_iter().collect();
-        argv.push(script.path.clone().into_os_string());
+        let given = by_its_directory(&found);
+        argv.push(given.0.clone());
         let name = interpreter_image.path().file_name().unwrap_or_default();
         let launches = interpreter::reads(found.file_name().unwrap_or_default(), &[]) == Reads::Arbitrary;
         let arbitrary = match interpreter::reads(name, &argv) {
@@ -125,6 +139,7 @@ impl Identity {
             argv,
             args: args.to_vec(),
             script: Some(script),
+            script_as: Some(given),
             script_at: None,
             shebang: true,
             arbitrary,

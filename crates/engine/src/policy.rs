@@ -77,7 +77,7 @@ pub enum Differs {
     #[error("does not cover these secrets under these variables")]
     Secrets,
     /// The script is another one, or there is none.
-    #[error("is for another script")]
+    #[error("is for another script, or for it by another path")]
     Script,
     /// The arguments differ.
     #[error("is for other arguments")]
@@ -177,7 +177,7 @@ fn allows(request: &Request, id: GrantId, grant: &Grant, now: u64) -> Result<(),
         (Some(rule), Some(script)) => rule.path == script.path,
         _ => false,
     };
-    if !same_script || grant.shebang != request.shebang {
+    if !same_script || grant.shebang != request.shebang || grant.script_as != request.script_as {
         return near(Differs::Script);
     }
     if !args_match(&grant.args, request) {

@@ -67,7 +67,7 @@ fn open_dir(dir: &Path) -> io::Result<File> {
 /// The processes that hold a lock on the file, by lines like `1: FLOCK ADVISORY READ 4711 fe:01:1234 0 EOF`.
 ///
 /// Some file systems (btrfs, overlays) show another device here than stat(2) does: where no line has both, the
-/// inode's number alone counts.
+/// inode's number alone counts, for processes that are called envseal.
 fn holders(file: &File) -> io::Result<Vec<Pid>> {
     let metadata = file.metadata()?;
     let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
@@ -85,7 +85,13 @@ fn holders(file: &File) -> io::Result<Vec<Pid>> {
         locks.lines().filter_map(pid_of).collect()
     };
     let found = by(&|field| field == exact);
-    Ok(if found.is_empty() { by(&|field| field.ends_with(&inode)) } else { found })
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let is_envseal = |pid: &Pid| {
+        std::fs::read(format!("/proc/{}/comm", pid.as_raw_nonzero())).is_ok_and(|name| name == b"envseal\n")
+    };
+    Ok(by(&|field| field.ends_with(&inode)).into_iter().filter(is_envseal).collect())
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Request {
     pub shebang: bool,
     /// The script it runs, for an interpreter.
     pub script: Option<FileRule>,
+    /// The path by which it is given the script.
+    pub script_as: Option<OsText>,
     /// Runs whatever its arguments or its input say: an interpreter without a script of its own.
     pub arbitrary: bool,
     /// The arguments after the name, as the person typed them.
@@ -69,6 +71,10 @@ impl Request {
         hash.count(usize::from(self.script.is_some()));
         if let Some(script) = &self.script {
             hash.file(script);
+        }
+        hash.count(usize::from(self.script_as.is_some()));
+        if let Some(path) = &self.script_as {
+            hash.bytes(path.as_os_str().as_encoded_bytes());
         }
         hash.count(usize::from(self.shebang));
         hash.count(usize::from(self.arbitrary));
@@ -128,6 +134,7 @@ pub(crate) mod tests {
             called: "/usr/bin/curl".into(),
             shebang: false,
             script: None,
+            script_as: None,
             arbitrary: false,
             args: vec!["https://example.org".into()],
             cwd: "/home/me".into(),
@@ -161,7 +168,8 @@ pub(crate) mod tests {
     #[test]
     fn every_field_changes_the_digest() {
         type Change = fn(&mut Request);
-        let changes: [Change; 15] = [
+        let changes: [Change; 16] = [
+            |r| r.script_as = Some("/tmp/x".into()),
             |r| r.shebang = true,
             |r| r.secrets[0].name = "OTHER".parse().unwrap(),
             |r| r.secrets[0].variable = "OTHER".parse().unwrap(),

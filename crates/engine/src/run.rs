@@ -159,6 +159,7 @@ pub fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunE
         program: identity.program(),
         called: identity.called.clone(),
         shebang: identity.shebang,
+        script_as: identity.script_as.clone(),
         script: identity.script.clone(),
         arbitrary: identity.arbitrary,
         args: asked.args,
@@ -195,9 +196,12 @@ impl Place {
             let value = self.variable(name);
             Some((name.parse().ok()?, OsText::from(value))).filter(|_| !value.is_empty())
         };
-        ["PATH", "HOME"].into_iter().filter_map(one).collect()
+        FIXED.into_iter().filter_map(one).collect()
     }
 }
+
+/// The variables whose values an approval fixes.
+const FIXED: [&str; 2] = ["PATH", "HOME"];
 
 struct Session<'p> {
     identity: Identity,
@@ -235,8 +239,7 @@ impl<'p> Session<'p> {
         match decide(&self.request, &grants, now) {
             Decision::Deny(why) => return Err(self.refuse(vault, why)?),
             Decision::Ask(why) => {
-                let prompt =
-                    Prompt::new(&self.request, &self.place.caller, &why, self.place.variable("PATH"));
+                let prompt = Prompt::new(&self.request, self.place, &why);
                 let (proof, choice) = match ask(vault, owner, &prompt)? {
                     Asking::Nobody => return Err(self.refuse(vault, why)?),
                     Asking::Denied => {
@@ -367,12 +370,13 @@ impl<'p> Session<'p> {
         drop(secrets);
         let own_terminal = io::stdout().is_terminal();
         let mut signals = Signals::catch().map_err(system("signals"))?;
-        let (script, pinned) = (self.request.script.clone(), grant.pins.clone());
+        let script = self.request.script.clone().zip(self.request.script_as.clone());
+        let pinned = grant.pins.clone();
         let spec = self.spec(grant, &mut delivered);
         let (spec, streams) = Streams::lay(spec, delivered.stdin.take(), own_terminal)
             .map_err(system("the standard streams"))?;
         drop(delivered);
-        still_the_same(&script, &pinned)?;
+        still_the_same(script, &pinned)?;
         let mut running = start(spec)?;
         for (guarantee, given) in running.enforced().iter() {
             let given = match given {
@@ -406,7 +410,9 @@ impl<'p> Session<'p> {
 
     fn spec(self, grant: &Grant, delivered: &mut Delivered) -> Spec {
         let pass: Vec<_> = self.request.pass.clone();
-        let env = environment::filter(self.place.env.iter().cloned(), &pass);
+        // The search path and the home are those that the owner approved, or none.
+        let own = self.place.env.iter().filter(|(name, _)| !FIXED.iter().any(|fixed| name == fixed));
+        let env = environment::filter(own.cloned(), &pass);
         let fixed = grant.fixed.iter().map(|(name, value)| (OsString::from(name.as_str()), value.0.clone()));
         let spec = Spec::new(self.identity.image)
             .arg0(self.identity.called.0)
@@ -424,11 +430,12 @@ impl<'p> Session<'p> {
 /// Looks once more at the files that the program will open for itself: the log was written since they were hashed.
 ///
 /// What is executed is held by its handle; these are not, and can still be replaced after this (N6 *guarded*).
-fn still_the_same(script: &Option<FileRule>, pins: &[FileRule]) -> Result<(), RunError> {
-    for file in script.iter().chain(pins) {
-        let found = file.path.canonicalize().and_then(|path| Ok((hash_file(&path)?, path)));
+fn still_the_same(script: Option<(FileRule, OsText)>, pins: &[FileRule]) -> Result<(), RunError> {
+    let pins = pins.iter().map(|pin| (pin.clone(), OsText::from(&pin.path)));
+    for (file, opened_as) in script.into_iter().chain(pins) {
+        let found = PathBuf::from(opened_as.0).canonicalize().and_then(|path| Ok((hash_file(&path)?, path)));
         if !found.is_ok_and(|(sha256, path)| sha256 == file.sha256 && path == file.path) {
-            return Err(RunError::ChangedMeanwhile(file.path.clone()));
+            return Err(RunError::ChangedMeanwhile(file.path));
         }
     }
     Ok(())
@@ -476,7 +483,7 @@ pub fn open<'v>(vault: &'v mut Vault, owner: &mut dyn Owner) -> Result<Unlocked<
 }
 
 /// Takes from the owner what opens the vault; what is wrong may be typed again.
-pub fn prove(vault: &mut Vault, owner: &mut dyn Owner) -> Result<Proof, RunError> {
+fn prove(vault: &mut Vault, owner: &mut dyn Owner) -> Result<Proof, RunError> {
     let mut again = None;
     for tried in 1.. {
         let Some(factor) = owner.unlock(again.as_deref())? else { break };
@@ -514,7 +521,7 @@ fn ask(vault: &mut Vault, owner: &mut dyn Owner, prompt: &Prompt) -> Result<Aski
 }
 
 /// Tells the owner what has happened since the last time.
-pub fn tell(unlocked: &Unlocked<'_>, owner: &mut dyn Owner) {
+fn tell(unlocked: &Unlocked<'_>, owner: &mut dyn Owner) {
     match unlocked.last_failures() {
         0 => {}
         1 => owner.notice("one failed attempt to unlock this vault since the last time it was opened"),

@@ -1,25 +1,18 @@
-//! The forms of all secrets, prepared for a fast search.
+//! What to look for: secrets are collected, then prepared once for any number of streams.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
+use crate::forms::{self, Form};
+use crate::marks;
+use crate::pattern::{Maker, Pattern, Source};
+use crate::search::Search;
 
-use crate::forms::{self, SHORTEST};
+/// The shortest value, and the shortest form, that is looked for.
+pub(crate) const SHORTEST: usize = 4;
 
-/// A form longer than this is recognised by its first so many bytes, and followed from there as far as it goes. So
-/// no more than this is ever held back.
-pub(crate) const HEAD: usize = 4_096;
-
-/// The widest window of the filter, in bytes.
-const WIDEST: usize = 24;
-
-/// Bytes that the filter looks at together.
-const BLOCK: usize = 3;
-
-/// Entries of the filter's table.
-const TABLE: usize = 1 << 16;
+/// The shortest line of a value of several lines that is looked for on its own: shorter ones stand in any text.
+const SHORTEST_LINE: usize = 8;
 
 /// A value that is too short to be masked: it would stand in any text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,76 +23,126 @@ pub struct TooShort {
     name: String,
 }
 
+impl TooShort {
+    /// The name of the secret.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// Collects secrets.
-#[derive(Default)]
 pub struct Builder {
+    names: Vec<String>,
     patterns: Vec<Pattern>,
-}
-
-/// One form of one secret.
-pub(crate) struct Pattern {
-    bytes: Zeroizing<Vec<u8>>,
-    mark: Arc<str>,
-}
-
-impl Pattern {
-    /// What it is recognised by.
-    pub(crate) fn head(&self) -> &[u8] {
-        &self.bytes[..self.bytes.len().min(HEAD)]
-    }
-
-    /// What follows the head.
-    pub(crate) fn tail(&self) -> &[u8] {
-        &self.bytes[self.bytes.len().min(HEAD)..]
-    }
-
-    /// What it is replaced by.
-    pub(crate) fn mark(&self) -> &str {
-        &self.mark
-    }
+    maker: Maker,
 }
 
 impl Builder {
     /// No secrets yet.
     pub fn new() -> Self {
-        Self::default()
+        Self { names: Vec::new(), patterns: Vec::new(), maker: Maker::new() }
     }
 
     /// Adds a secret in all its forms. Where two secrets share a form, the one that was added first gives the name.
+    ///
+    /// A line ending at the end of the value may be missing from what is printed: programs strip it.
+    ///
+    /// # Errors
+    ///
+    /// [`TooShort`] when the value has fewer than four bytes: nothing was added.
     pub fn add(&mut self, name: &str, value: &[u8]) -> Result<(), TooShort> {
         if value.len() < SHORTEST {
             return Err(TooShort { name: name.to_owned() });
         }
-        let mark: Arc<str> = format!("[envseal:{name}]").into();
-        let forms = forms::of(value).into_iter();
-        self.patterns.extend(forms.map(|bytes| Pattern { bytes, mark: Arc::clone(&mark) }));
+        let secret = u32::try_from(self.names.len()).expect("fewer than four thousand million secrets");
+        self.names.push(name.to_owned());
+        let source = Source::new(value);
+        let mut add = |part: Source, forms: &[Form]| {
+            self.patterns.extend(forms.iter().filter_map(|form| self.maker.pattern(&part, *form, secret)));
+        };
+        add(source.clone(), &forms::of(value));
+        let stripped = value.trim_suffix_of(b"\r\n");
+        if stripped.len() < value.len() && stripped.len() >= SHORTEST {
+            add(source.part(0..stripped.len()), &forms::of(stripped));
+        }
+        if stripped.contains(&b'\n') {
+            let mut from = 0;
+            for line in stripped.split(|byte| *byte == b'\n') {
+                let length = line.strip_suffix(b"\r").unwrap_or(line).len();
+                if length >= SHORTEST_LINE {
+                    add(source.part(from..from + length), &[Form::Raw]);
+                }
+                from += line.len() + 1;
+            }
+        }
         Ok(())
     }
 
     /// Prepares the search.
     pub fn build(mut self) -> Patterns {
-        // Sorted so that the patterns which begin with given bytes stand together; stable, so that of equal ones the
-        // first added stands first and the others go.
-        self.patterns.sort_by(|one, other| one.bytes.cmp(&other.bytes));
-        self.patterns.dedup_by(|later, earlier| later.bytes == earlier.bytes);
-        Patterns(Arc::new(Search::new(self.patterns)))
+        // Sorted so that the patterns which begin alike stand together; stable, so that of equal ones the first added
+        // stands first and the others go.
+        self.patterns.sort_by(|one, other| one.head().cmp(other.head()));
+        self.patterns.dedup_by(|later, earlier| later.is_same(earlier));
+        let search = Search::new(self.patterns);
+        let marks = self.names.iter().map(|name| marks::choose(name, &search)).collect();
+        Patterns(Arc::new(Prepared { search, marks }))
     }
 }
 
-/// What a [`Masker`](crate::Masker) looks for. Cheap to clone; the forms are wiped when the last clone goes.
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+trait TrimSuffix {
+    fn trim_suffix_of(&self, bytes: &[u8]) -> &Self;
+}
+
+impl TrimSuffix for [u8] {
+    fn trim_suffix_of(&self, bytes: &[u8]) -> &Self {
+        let end = self.iter().rposition(|byte| !bytes.contains(byte)).map_or(0, |last| last + 1);
+        &self[..end]
+    }
+}
+
+/// What a [`Masker`](crate::Masker) looks for. Cheap to clone; the values and their forms are wiped when the last clone
+/// goes.
 #[derive(Clone)]
-pub struct Patterns(pub(crate) Arc<Search>);
+pub struct Patterns(Arc<Prepared>);
+
+struct Prepared {
+    search: Search,
+    /// What each secret is replaced by.
+    marks: Vec<Box<str>>,
+}
 
 impl Patterns {
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
-        self.0.patterns.is_empty()
+        self.0.search.longest() == 0
+    }
+
+    /// The most bytes that have to be seen to recognise a form: the length of the longest one, and 4,096 at most. So
+    /// many are never held back.
+    pub fn longest(&self) -> usize {
+        self.0.search.longest()
+    }
+
+    pub(crate) fn search(&self) -> &Search {
+        &self.0.search
+    }
+
+    /// What a pattern is replaced by.
+    pub(crate) fn mark(&self, pattern: &Pattern) -> &[u8] {
+        self.0.marks[pattern.secret as usize].as_bytes()
     }
 }
 
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Patterns({} forms)", self.0.patterns.len())
+        write!(f, "Patterns({} forms)", self.0.search.len())
     }
 }
 
@@ -109,79 +152,45 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// A filter after Wu and Manber ("A fast algorithm for multi-pattern searching", 1994): from the last block of a window
-/// it tells how far the window can move without passing over a beginning; where that is nothing, the patterns
-/// with the window's first bytes are compared.
-pub(crate) struct Search {
-    /// Sorted.
-    patterns: Vec<Pattern>,
-    /// The window: no pattern is shorter.
-    window: usize,
-    /// How far to move, by the hash of a block.
-    shifts: Vec<u8>,
-    /// The patterns that begin with these four bytes, as a range of `patterns`.
-    by_start: HashMap<[u8; SHORTEST], (u32, u32)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Search {
-    fn new(patterns: Vec<Pattern>) -> Self {
-        let window = patterns.iter().map(|pattern| pattern.bytes.len()).min().unwrap_or(WIDEST).min(WIDEST);
-        let farthest = window - BLOCK + 1;
-        let mut shifts = vec![u8::try_from(farthest).unwrap_or(u8::MAX); TABLE];
-        let mut by_start: HashMap<[u8; SHORTEST], (u32, u32)> = HashMap::new();
-        for (pattern, index) in patterns.iter().zip(0..) {
-            for at in 0..farthest {
-                let shift = &mut shifts[hash(&pattern.bytes[at..at + BLOCK])];
-                *shift = (*shift).min(u8::try_from(farthest - 1 - at).unwrap_or(u8::MAX));
-            }
-            by_start.entry(start(&pattern.bytes)).or_insert((index, index)).1 = index + 1;
-        }
-        Self { patterns, window, shifts, by_start }
+    #[test]
+    fn short_values_are_refused_and_named() {
+        let error = Builder::new().add("PIN", b"123").unwrap_err();
+        assert_eq!(error.name(), "PIN");
+        assert!(!error.to_string().contains("123"), "{error}");
     }
 
-    /// The first place from `from` on where a pattern may begin whose first window lies within `text`; else the first
-    /// place whose window does not.
-    pub(crate) fn next_candidate(&self, text: &[u8], from: usize) -> Result<usize, usize> {
-        let mut at = from;
-        while let Some(block) = text.get(at + self.window - BLOCK..at + self.window) {
-            match self.shifts[hash(block)] {
-                0 if self.by_start.contains_key(&start(&text[at..])) => return Ok(at),
-                0 => at += 1,
-                shift => at += usize::from(shift),
-            }
-        }
-        Err(at)
+    #[test]
+    fn nothing_prints_a_value() {
+        let mut builder = Builder::new();
+        builder.add("PW", b"hunter2-long").unwrap();
+        assert!(!format!("{builder:?}").contains("hunter2"));
+        let patterns = builder.build();
+        assert!(!format!("{patterns:?}").contains("hunter2"));
+        let mut masker = crate::Masker::new(patterns);
+        masker.push(b"hunter2", &mut Vec::new());
+        let shown = format!("{masker:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("104"), "{shown}");
     }
 
-    /// The patterns that begin with the first bytes of `text`, of which there are at least four, with their numbers.
-    pub(crate) fn starting_with(&self, text: &[u8]) -> impl Iterator<Item = (usize, &Pattern)> {
-        let (from, to) = self.by_start.get(&start(text)).copied().unwrap_or_default();
-        (from as usize..).zip(&self.patterns[from as usize..to as usize])
+    #[test]
+    fn patterns_are_shared_between_threads() {
+        fn shared<T: Send + Sync + Clone>() {}
+        shared::<Patterns>();
+        assert!(Builder::new().build().is_empty());
     }
 
-    /// A pattern by its number.
-    pub(crate) fn pattern(&self, number: usize) -> &Pattern {
-        &self.patterns[number]
+    #[test]
+    fn the_longest_form_is_bounded() {
+        let mut builder = Builder::new();
+        builder.add("PW", b"abcd").unwrap();
+        // Every byte as %XX.
+        assert_eq!(builder.build().longest(), 12);
+        let mut builder = Builder::new();
+        builder.add("LONG", &[b'x'; 100_000]).unwrap();
+        assert_eq!(builder.build().longest(), 4_096);
     }
-
-    /// Whether `text` is the beginning of a pattern.
-    pub(crate) fn is_prefix(&self, text: &[u8]) -> bool {
-        self.shortest_from(text).is_some()
-    }
-
-    /// The length of the shortest head that begins with `text` and is longer.
-    pub(crate) fn shortest_from(&self, text: &[u8]) -> Option<usize> {
-        let from = self.patterns.partition_point(|pattern| pattern.head() < text);
-        let begins = self.patterns[from..].iter().take_while(|pattern| pattern.head().starts_with(text));
-        begins.map(|pattern| pattern.head().len()).filter(|length| *length > text.len()).min()
-    }
-}
-
-fn hash(block: &[u8]) -> usize {
-    let value = u32::from(block[0]) | u32::from(block[1]) << 8 | u32::from(block[2]) << 16;
-    (value.wrapping_mul(0x9e37_79b1) >> 16) as usize
-}
-
-fn start(bytes: &[u8]) -> [u8; SHORTEST] {
-    [bytes[0], bytes[1], bytes[2], bytes[3]]
 }

@@ -50,6 +50,10 @@ pub struct Grant {
     /// For an interpreter, the script it runs. `None` with an interpreter means arbitrary code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<FileRule>,
+    /// The path by which the interpreter is given the script, its directory canonical: scripts look for their own files
+    /// beside it, and some act by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_as: Option<OsText>,
     /// Further files whose digests must match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<FileRule>,

@@ -53,12 +53,13 @@ impl Vault {
     /// Unlocks with a factor that was proven to open this vault.
     pub fn unlock_with(&mut self, proof: Proof) -> Result<Unlocked<'_>, VaultError> {
         let Proof { key, slot, .. } = proof;
+        // The notes first: another process may change the vault, and then its notes, at this very moment.
+        let seen = self.witness.seen(&key);
         let (base, failures) = self.db.read(|conn| {
             let base = Base::load(conn, &key, 0)?;
             base.grants(&key)?;
             Ok((base, crate::vault::failures(conn)?))
         })?;
-        let seen = self.witness.seen(&key);
         if let Some(witness_counter) = seen.highest.filter(|highest| *highest > base.manifest.counter) {
             return Err(VaultError::RolledBack { vault_counter: base.manifest.counter, witness_counter });
         }

@@ -49,6 +49,7 @@ fn grants() -> impl Strategy<Value = Grant> {
             program,
             called,
             shebang: raw,
+            script_as: None,
             script,
             pins,
             args,

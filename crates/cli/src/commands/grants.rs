@@ -123,7 +123,9 @@ fn secrets(grant: &Grant) -> String {
 /// The command as it would be typed, with `...` where arguments are open.
 fn command(grant: &Grant) -> String {
     let name = match (&grant.script, &grant.called) {
-        (Some(script), _) if grant.shebang => script.path.as_os_str(),
+        (Some(script), _) if grant.shebang => {
+            grant.script_as.as_ref().map_or(script.path.as_os_str(), |given| given.as_os_str())
+        }
         (_, Some(called)) => called.as_os_str(),
         (_, None) => grant.program.path.as_os_str(),
     };

@@ -2,9 +2,6 @@
 
 use std::io::IsTerminal as _;
 
-use envseal_engine::approve::OwnerError;
-use envseal_engine::{RunError, prove};
-
 use crate::args::Store;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -17,31 +14,18 @@ pub fn store(context: &Context, args: &Store) -> Result<(), Failure> {
     let common = &context.common;
     let told = common.passphrase_fd.is_some() || common.keyfile.is_some() || common.recovery;
     // At a terminal the passphrase comes first: it shows that this is the owner's vault before a value goes into it.
-    let proof = match (told, std::io::stdin().is_terminal()) {
-        (true, _) => Some(prove(&mut vault, &mut owner)?),
-        (false, true) => {
-            context.done("The passphrase makes the value usable at once; Ctrl-C leaves it in the inbox.");
-            prove(&mut vault, &mut owner).map(Some).or_else(|error| match error {
-                RunError::Owner(OwnerError::Cancelled) => Ok(None),
-                error => Err(error),
-            })?
-        }
-        (false, false) => None,
-    };
-    if let Some(proof) = proof {
-        // Opened before the value is asked for, which is when a vault that is not whole is found out.
-        let mut unlocked = vault.unlock_with(proof)?;
-        envseal_engine::tell(&unlocked, &mut owner);
+    let now = told || (std::io::stdin().is_terminal() && !args.inbox);
+    if !now {
+        let value = value::read(context, &args.value, args.name.as_str())?;
+        vault.store(&args.name, &value, &args.host)?;
+        let name = &args.name;
+        context.done(format!("stored {name} in the inbox; make it usable with: envseal accept {name}"));
+        return Ok(());
+    }
+    context.unlock(&mut vault, &mut owner, |unlocked| {
         let value = value::read(context, &args.value, args.name.as_str())?;
         let info = unlocked.put(&args.name, &value, &args.host)?;
         context.done(format!("stored {} version {}", info.name, info.version));
-        return Ok(());
-    }
-    let value = value::read(context, &args.value, args.name.as_str())?;
-    vault.store(&args.name, &value, &args.host)?;
-    context.done(format!(
-        "stored {} in the inbox; make it usable with: envseal accept {}",
-        args.name, args.name
-    ));
-    Ok(())
+        Ok(())
+    })
 }

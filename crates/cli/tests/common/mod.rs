@@ -331,6 +331,14 @@ impl<'h> Screen<'h> {
         panic!("{text:?} did not come up; the screen shows\n{last}");
     }
 
+    /// The process that the shell waits for, by number.
+    pub fn child(&self) -> String {
+        // tmux starts sh, which starts the shell, which starts the command.
+        let sh = run(&mut self.tmux(&["display-message", "-p", "#{pane_pid}"])).ok().stdout();
+        let child_of = |pid: &str| run(self.home.command("pgrep").args(["-P", pid.trim()])).ok().stdout();
+        child_of(&child_of(&sh)).trim().to_owned()
+    }
+
     /// Asks for another size of the terminal; it comes some time later.
     pub fn resize(&self, columns: u16, rows: u16) {
         let (columns, rows) = (columns.to_string(), rows.to_string());

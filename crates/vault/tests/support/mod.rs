@@ -78,6 +78,7 @@ pub fn grant(secret: &str, uses: Option<u32>) -> Grant {
         program: FileRule { path: "/bin/true".into(), sha256: Digest::new([1; 32]) },
         called: None,
         shebang: false,
+        script_as: None,
         script: None,
         pins: vec![],
         args: ArgsRule::Any,
