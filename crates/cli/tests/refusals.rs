@@ -242,9 +242,10 @@ fn programs_that_run_what_they_are_told_are_arbitrary_code() {
         home.owner(&all).ok().says("arbitrary code");
         all.insert(3, "--any-args");
         home.owner(&all).status(2).says("arbitrary code");
-        run(&mut home.run(&all[1..].iter().filter(|arg| **arg != "--any-args").collect::<Vec<_>>())).ok();
-        let moved = &all[1..].iter().filter(|arg| **arg != "--any-args").collect::<Vec<_>>();
-        run(home.run(moved).current_dir(home.path("work/evil"))).status(77).says("another working directory");
+        let again: Vec<_> = all[1..].iter().filter(|arg| **arg != "--any-args").collect();
+        run(&mut home.run(&again)).ok();
+        let moved = run(home.run(&again).current_dir(home.path("work/evil")));
+        moved.status(77).says("another working directory");
     }
 }
 
