@@ -9,6 +9,9 @@ use crate::Patterns;
 use crate::pattern::Follower;
 use crate::search::Found;
 
+/// The most bytes of a possible match that are let out by time. A longer beginning is hardly there by chance.
+const MOST_SHOWN: usize = 16;
+
 /// Masks one stream. Any chunking of the input gives the same output, unless [`Masker::release`] comes between.
 pub struct Masker {
     patterns: Patterns,
@@ -61,11 +64,11 @@ impl Masker {
     /// Lets out what is held back, for a terminal whose reader has waited long enough. When the match goes on after
     /// that, its rest is replaced.
     ///
-    /// What is held back is let out once at most, until it is decided; and only as long as less than half of each
-    /// form is there that it contains or may become. So who prints a secret slowly shows less than half of it.
-    /// What is not let out stays until more input, or the end, decides.
+    /// What is held back is let out once at most, until it is decided; and only as long as it has no more than 16
+    /// bytes, and less than half of each form is there that it contains or may become. So who prints a secret slowly
+    /// shows less than half of it. What is not let out stays until more input, or the end, decides.
     pub fn release(&mut self, out: &mut Vec<u8>) {
-        if self.shown > 0 {
+        if self.shown > 0 || self.pending.len() > MOST_SHOWN {
             return;
         }
         let search = self.patterns.search();

@@ -244,7 +244,7 @@ struct Set(Zeroizing<Vec<u64>>);
 impl Set {
     /// With room for so many.
     fn new(numbers: usize) -> Self {
-        let bits = (numbers.max(1).ilog2() + 6).clamp(SMALLEST, LARGEST + 2);
+        let bits = (numbers.max(1).ilog2() + 6).clamp(SMALLEST, LARGEST + 3);
         Self(Zeroizing::new(vec![0; 1 << (bits - 6)]))
     }
 

@@ -125,6 +125,14 @@ fn half_of_a_shorter_secret_is_not_let_out_because_a_longer_one_began_before() {
 }
 
 #[test]
+fn a_long_beginning_of_a_long_secret_is_not_let_out() {
+    let secret: [(&str, &[u8]); 1] =
+        [("JWT", b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.SflKxwRJSMeKKF2QT4fw")];
+    assert_eq!(released(&secret, &[b"eyJhbGciOiJIUzI1"]), ["eyJhbGciOiJIUzI1"]);
+    assert_eq!(released(&secret, &[b"eyJhbGciOiJIUzI1N"]), [""]);
+}
+
+#[test]
 fn what_follows_a_beginning_that_was_let_out_waits_until_it_is_decided() {
     let secret: [(&str, &[u8]); 1] = [("PW", b"hunter2-long")];
     assert_eq!(released(&secret, &[b"hu", b"n", b"t", b"X", b"h"]), ["hu", "", "", "", "h"]);
