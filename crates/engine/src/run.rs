@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use envseal_redact::{Builder, Patterns};
 use envseal_sandbox::{Exit, Given, Spec, StartError, Tier, start};
 use envseal_vault::{
-    Caller, Delivery, Event, EventKind, FileRule, Grant, GrantId, OsText, Proof, SecretBytes, SecretName,
-    TierName, UnlockError, Unlocked, Variable, Vault, VaultError,
+    Caller, Delivery, Event, EventKind, FileRule, Grant, GrantId, OsText, Proof, Released, SecretBytes,
+    SecretName, TierName, UnlockError, Unlocked, Variable, Vault, VaultError,
 };
 
 use crate::approve::{Answer, Choice, Owner, OwnerError, Prompt, grant_for};
@@ -74,7 +74,7 @@ pub enum RunError {
     #[error("the vault is locked and there is nobody to ask for its passphrase")]
     Locked,
     /// A file was changed between the decision and the start.
-    #[error("refused: {} was changed while the program was about to start", show::visible(.0.as_os_str()))]
+    #[error("refused: {} was changed since it was looked at", show::visible(.0.as_os_str()))]
     ChangedMeanwhile(PathBuf),
     /// The clock stands before what was recorded already.
     #[error(
@@ -210,12 +210,6 @@ struct Session<'p> {
     typed: OsString,
 }
 
-/// What the vault gave out.
-struct Released {
-    sequence: u64,
-    secrets: Vec<(SecretName, SecretBytes)>,
-}
-
 impl<'p> Session<'p> {
     fn identify(vault: &Vault, asked: Asked, place: &'p Place) -> Result<Self, RunError> {
         for wanted in &asked.secrets {
@@ -263,21 +257,19 @@ impl<'p> Session<'p> {
         self.request.script.clone_from(&self.identity.script);
         let grants = unlocked.grants()?;
         self.look_at_pins(&grants);
-        match decide(&self.request, &grants, now) {
-            Decision::Allow(id) => {
-                let grant = grants.into_iter().find(|(other, _)| *other == id).map(|(_, grant)| grant);
-                owner.detail(&format!("grant {id} lets it run"));
-                let event = self.event(EventKind::Run, Some(id));
-                let names: Vec<_> = self.request.secrets.iter().map(|wanted| wanted.name.clone()).collect();
-                let released = unlocked.begin_run(&event, Some(id), &names)?;
-                let released = Released { sequence: released.sequence, secrets: released.secrets };
-                Ok((released, grant.unwrap_or_else(|| unreachable!("the grant was just found"))))
-            }
+        let id = match decide(&self.request, &grants, now) {
+            Decision::Allow(id) => id,
             Decision::Ask(why) | Decision::Deny(why) => {
                 drop(unlocked);
-                Err(self.refuse(vault, why)?)
+                return Err(self.refuse(vault, why)?);
             }
-        }
+        };
+        let grant = grants.into_iter().find(|(other, _)| *other == id);
+        let (_, grant) = grant.ok_or(VaultError::NoSuchGrant(id))?;
+        owner.detail(&format!("grant {id} lets it run"));
+        let event = self.event(EventKind::Run, Some(id));
+        let names: Vec<_> = self.request.secrets.iter().map(|wanted| wanted.name.clone()).collect();
+        Ok((unlocked.begin_run(&event, Some(id), &names)?, grant))
     }
 
     /// Stores what the owner's answer means.
@@ -291,13 +283,11 @@ impl<'p> Session<'p> {
         self.identity.rehash()?;
         let asked = (self.request.program.clone(), self.request.script.clone());
         if asked != (self.identity.program(), self.identity.script.clone()) {
-            let why = Why::Changed {
-                grant: GrantId(0),
-                path: self.request.program.path.clone(),
-                allowed: self.request.program.sha256,
-                found: self.identity.program().sha256,
-            };
-            return Err(RunError::Refused { why, allow: None });
+            let error = RunError::ChangedMeanwhile(self.request.program.path.clone());
+            let mut event = self.event(EventKind::Refuse, None);
+            event.note = Some(error.to_string());
+            unlocked.append(&event)?;
+            return Err(error);
         }
         unlocked.add_grant(&grant_for(&self.request, choice, now, self.place.fixed()))?;
         Ok(())
