@@ -53,6 +53,9 @@ fn a_grant_for_a_time_is_not_asked_again() {
     screen.line("clear");
     screen.line(&run_line(&home, "printf 'first-%s' run"));
     screen.wait_for("first-run");
+    // What was allowed was shown with its directory, and holds there.
+    let mut elsewhere = home.run(["-s", "TOKEN", "--", "printf", "first-%s", "run"]);
+    common::run(elsewhere.current_dir("/")).status(77).says("another working directory");
 }
 
 #[test]

@@ -126,6 +126,25 @@ fn an_older_copy_of_the_vault_does_not_revive_a_grant() {
 }
 
 #[test]
+fn a_run_is_not_erased_by_an_older_copy() {
+    let home = home_with_token();
+    let command = ["-s", "TOKEN", "--", "true"];
+    home.allow(command);
+    let old = home.path("old");
+    copy_vault(&home.vault(), &old);
+    run(&mut home.run(command)).ok();
+    copy_vault(&old, &home.vault());
+    run(&mut home.run(command)).status(78).says("older");
+    home.owner(["audit", "verify"]).status(78);
+}
+
+#[test]
+fn a_home_that_moves_with_the_directory_is_refused() {
+    let home = home_with_token();
+    run(home.envseal(["list"]).env("HOME", "relative")).status(125).says("not an absolute path");
+}
+
+#[test]
 fn damage_is_78_and_the_file_is_left_alone() {
     let home = home_with_token();
     home.allow(["-s", "TOKEN", "--", "true"]);
