@@ -9,7 +9,7 @@ use envseal_vault::{
 };
 
 use crate::environment::{self, RefusedVariable};
-use crate::identity::{Identity, IdentityError, hash_file};
+use crate::identity::{Identity, IdentityError, file_at};
 use crate::run::Place;
 
 /// What an owner allows.
@@ -238,10 +238,8 @@ fn pins(patterns: &[String], place: &Place) -> Result<Vec<FileRule>, AllowError>
             if path.is_dir() {
                 continue;
             }
-            let canonical = path.canonicalize().map_err(|error| failed(error.to_string()))?;
-            let sha256 =
-                hash_file(&canonical).map_err(|error| failed(format!("{}: {error}", path.display())))?;
-            found.insert(canonical, sha256);
+            let file = file_at(&path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+            found.insert(file.path, file.sha256);
             if found.len() > MOST_PINS {
                 return Err(failed(format!("more than {MOST_PINS} files")));
             }

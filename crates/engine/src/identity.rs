@@ -29,8 +29,6 @@ pub struct Identity {
     pub script_at: Option<usize>,
     /// The script was called, and its `#!` line names the interpreter.
     pub shebang: bool,
-    /// The arguments that the person typed.
-    pub args: Vec<OsString>,
     /// The script, for an interpreter.
     pub script: Option<FileRule>,
     /// Runs what arguments or input say.
@@ -96,19 +94,18 @@ impl Identity {
                 let path = cwd.join(&args[at]);
                 let given = by_its_directory(&path);
                 argv[at].clone_from(&given.0);
-                (script, script_at, script_as) = (Some(script_at_path(&path)?), Some(at), Some(given));
+                let file = file_at(&path).map_err(|source| IdentityError::Script { path, source })?;
+                (script, script_at, script_as) = (Some(file), Some(at), Some(given));
             }
-            let (args, arbitrary) = (args.to_vec(), reads == Reads::Arbitrary);
             return Ok(Self {
                 image,
                 called,
                 argv,
-                args,
                 script,
                 script_as,
                 script_at,
                 shebang: false,
-                arbitrary,
+                arbitrary: reads == Reads::Arbitrary,
             });
         };
         // `#!/usr/bin/env NAME` would search PATH a second time, in a process that nobody hashed.
@@ -137,7 +134,6 @@ impl Identity {
             called: by_its_directory(&interpreter),
             image: interpreter_image,
             argv,
-            args: args.to_vec(),
             script: Some(script),
             script_as: Some(given),
             script_at: None,
@@ -179,13 +175,10 @@ fn by_its_directory(found: &Path) -> OsText {
     })
 }
 
-fn script_at_path(path: &Path) -> Result<FileRule, IdentityError> {
-    let read = || {
-        let canonical = path.canonicalize()?;
-        let sha256 = hash_file(&canonical)?;
-        Ok(FileRule { path: canonical, sha256 })
-    };
-    read().map_err(|source| IdentityError::Script { path: path.to_owned(), source })
+/// The file that a path leads to: its canonical path and the digest of its bytes.
+pub fn file_at(path: &Path) -> std::io::Result<FileRule> {
+    let path = path.canonicalize()?;
+    Ok(FileRule { sha256: hash_file(&path)?, path })
 }
 
 /// The largest script or pinned file that is read, in bytes: 256 MiB.

@@ -17,4 +17,4 @@ mod run;
 pub mod show;
 mod streams;
 
-pub use run::{Asked, Place, RunError, about_now, identify, now, open, run};
+pub use run::{Asked, Place, RunError, about_now, now, open, run};

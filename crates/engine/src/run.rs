@@ -19,7 +19,7 @@ use crate::approve::{Answer, Choice, Owner, OwnerError, Prompt, grant_for};
 use crate::attend::{Signals, attend};
 use crate::deliver::{self, DeliverError, Delivered};
 use crate::environment::{self, RefusedVariable};
-use crate::identity::{Identity, IdentityError, hash_file};
+use crate::identity::{Identity, IdentityError, file_at, hash_file};
 use crate::policy::{Decision, Why, decide};
 use crate::request::{Request, Wanted};
 use crate::streams::Streams;
@@ -147,8 +147,8 @@ pub fn run(vault: &mut Vault, asked: Asked, place: &Place, owner: &mut dyn Owner
     Ok(exit.shell_status())
 }
 
-/// What would run, and the request that it makes: for `allow`, which binds what `run` will look at.
-pub fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunError> {
+/// What would run, and the request that it makes.
+fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunError> {
     asked.pass.iter().try_for_each(environment::check_pass)?;
     asked.secrets.iter().try_for_each(|wanted| environment::check_target(&wanted.variable))?;
     deliver::check(&asked.secrets, asked.deliver)?;
@@ -399,10 +399,9 @@ impl<'p> Session<'p> {
     }
 
     fn spec(self, grant: &Grant, delivered: &mut Delivered) -> Spec {
-        let pass: Vec<_> = self.request.pass.clone();
         // The search path and the home are those that the owner approved, or none.
         let own = self.place.env.iter().filter(|(name, _)| !FIXED.iter().any(|fixed| name == fixed));
-        let env = environment::filter(own.cloned(), &pass);
+        let env = environment::filter(own.cloned(), &self.request.pass);
         let fixed = grant.fixed.iter().map(|(name, value)| (OsString::from(name.as_str()), value.0.clone()));
         let spec = Spec::new(self.identity.image)
             .arg0(self.identity.called.0)
@@ -423,8 +422,7 @@ impl<'p> Session<'p> {
 fn still_the_same(script: Option<(FileRule, OsText)>, pins: &[FileRule]) -> Result<(), RunError> {
     let pins = pins.iter().map(|pin| (pin.clone(), OsText::from(&pin.path)));
     for (file, opened_as) in script.into_iter().chain(pins) {
-        let found = PathBuf::from(opened_as.0).canonicalize().and_then(|path| Ok((hash_file(&path)?, path)));
-        if !found.is_ok_and(|(sha256, path)| sha256 == file.sha256 && path == file.path) {
+        if !file_at(opened_as.as_os_str().as_ref()).is_ok_and(|found| found == file) {
             return Err(RunError::ChangedMeanwhile(file.path));
         }
     }
