@@ -4,9 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{Failed, cargo, must, prepare, root};
+use crate::{Failed, cargo, must, prepare, root, starts};
 
-/// Times `envseal run -- true` with three secrets beside the bare program and `bwrap`, and prints the ratios.
+/// Times `envseal run -- true` with three secrets beside the bare program and `bwrap`, and prints the ratios;
+/// then the sandbox alone.
 pub fn run(runs: u32) -> Result<(), Failed> {
     prepare::programs()?;
     must(cargo().args(["build", "--release", "--locked", "--package", "envseal"]))?;
@@ -16,7 +17,8 @@ pub fn run(runs: u32) -> Result<(), Failed> {
     std::fs::create_dir_all(&home)?;
     let measured = measure(&program, &home, runs);
     std::fs::remove_dir_all(&home)?;
-    measured
+    measured?;
+    starts::run(&target, runs)
 }
 
 fn measure(program: &Path, home: &Path, runs: u32) -> Result<(), Failed> {

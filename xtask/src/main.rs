@@ -5,6 +5,7 @@
 mod bench;
 mod fuzz;
 mod prepare;
+mod starts;
 mod test;
 
 use std::path::{Path, PathBuf};

@@ -10,17 +10,22 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("bash", "bash"),
     ("bwrap", "bubblewrap"),
     ("curl", "curl"),
+    ("dbus-daemon", "dbus"),
     ("faketime", "faketime"),
     ("g++", "g++"),
     ("git", "git"),
+    ("gdb", "gdb"),
     ("hyperfine", "hyperfine"),
     ("less", "less"),
+    ("make", "make"),
     ("man", "man-db"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("openssl", "openssl"),
     ("psql", "postgresql-client"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
+    ("ssh-agent", "openssh-client"),
     ("tmux", "tmux"),
     ("top", "procps"),
     ("vim", "vim"),
@@ -32,6 +37,10 @@ pub fn programs() -> Result<(), Failed> {
         PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if !Path::new("/usr/lib/postgresql").exists() {
         missing.push("postgresql");
+    }
+    // What `python3 -m venv` puts into an environment.
+    if !Path::new("/usr/share/python-wheels").exists() {
+        missing.push("python3-venv");
     }
     if missing.is_empty() {
         return Ok(());

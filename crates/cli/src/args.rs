@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
-use envseal_vault::{CallerRule, Delivery, GrantId, NamePattern, SecretName, TierName, Variable};
+use envseal_vault::{
+    CallerRule, Delivery, EngineName, GrantId, GuaranteeName, NamePattern, SecretName, TierName, Variable,
+};
 
 /// A write-only secret vault: secrets go in, and come out only inside programs that you allowed.
 #[derive(Parser, Debug)]
@@ -95,7 +97,9 @@ pass show db | envseal store DB_PASSWORD"
     #[command(
         visible_alias = "inject",
         after_help = "Examples:\n  envseal run -s GITHUB_TOKEN -- gh api user\n  \
-envseal run -s db/password=PGPASSWORD -- psql -h db.example.org app"
+envseal run -s db/password=PGPASSWORD -- psql -h db.example.org app\n  \
+envseal run -s KEY --deliver stdin --tier lockdown -- sha256sum\n\n\
+What a run asks of its sandbox, its grant must say too; what it does not ask, it gets as the grant says."
     )]
     Run(Run),
     /// Change the passphrase
@@ -113,9 +117,18 @@ envseal run -s db/password=PGPASSWORD -- psql -h db.example.org app"
     /// Read and check the log
     #[command(after_help = "Examples:\n  envseal audit\n  envseal audit verify")]
     Audit(Audit),
+    /// Show the vault, the running programs, and what each tier gives on this machine
+    #[command(after_help = "Examples:\n  envseal status\n  envseal --json status")]
+    Status,
     /// Stop everything at once: end every run, withdraw every grant
     #[command(after_help = "Example: envseal panic")]
     Panic,
+    /// Once, with sudo: make every program that envseal starts unreadable to your other processes
+    #[command(after_help = "Example: sudo envseal install")]
+    Install,
+    /// Undo `envseal install`
+    #[command(after_help = "Example: sudo envseal uninstall")]
+    Uninstall,
     /// Show the whole way in a throwaway vault, without a question
     #[command(after_help = "Example: envseal demo")]
     Demo,
@@ -275,6 +288,9 @@ pub struct Allow {
     /// The least sandbox tier: none, hardened, lockdown
     #[arg(long, default_value = "none")]
     pub tier: TierName,
+    /// What the sandbox may leave out or let through.
+    #[command(flatten)]
+    pub confinement: Confinement,
     /// How the secrets reach the program: env, stdin, fd, file
     #[arg(long, default_value = "env")]
     pub deliver: Delivery,
@@ -301,6 +317,38 @@ pub struct Allow {
     pub program: ProgramArgs,
 }
 
+/// What the sandbox may leave out or let through, beside the tier.
+#[derive(Args, Debug)]
+pub struct Confinement {
+    /// By which means Linux holds the tier: private, namespaces
+    #[arg(long)]
+    pub engine: Option<EngineName>,
+    /// In lockdown: a file or tree that can be read (can be given again)
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub read: Vec<PathBuf>,
+    /// In lockdown: a file or tree that can be read and changed (can be given again)
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub write: Vec<PathBuf>,
+    /// From hardened on: a socket that can be connected to, whoever listens there (can be given again)
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub socket: Vec<PathBuf>,
+    /// Guarantees that need not hold: N1 to N6, H1 to H3, L1 to L6, with commas between (can be given again)
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub allow_weaker: Vec<GuaranteeName>,
+}
+
+impl From<Confinement> for envseal_engine::confinement::AskedConfinement {
+    fn from(args: Confinement) -> Self {
+        Self {
+            engine: args.engine,
+            weaker: args.allow_weaker.into_iter().collect(),
+            reads: args.read,
+            writes: args.write,
+            sockets: args.socket,
+        }
+    }
+}
+
 /// `envseal deny`.
 #[derive(Args, Debug)]
 pub struct Deny {
@@ -318,9 +366,12 @@ pub struct Run {
     /// A secret; with `=VAR` the variable that carries it (can be given again)
     #[arg(short, long = "secret", required = true, value_name = "NAME[=VAR]")]
     pub secrets: Vec<NamedSecret<SecretName>>,
-    /// The sandbox tier: none, hardened, lockdown
-    #[arg(long, default_value = "none")]
-    pub tier: TierName,
+    /// The sandbox tier: none, hardened, lockdown; default: the grant's
+    #[arg(long)]
+    pub tier: Option<TierName>,
+    /// What the sandbox may leave out or let through.
+    #[command(flatten)]
+    pub confinement: Confinement,
     /// How the secrets reach the program: env, stdin, fd, file
     #[arg(long, default_value = "env")]
     pub deliver: Delivery,

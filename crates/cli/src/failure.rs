@@ -135,7 +135,7 @@ impl From<RunError> for Failure {
             RunError::Locked => {
                 with(status::LOCKED).advise("run it at a terminal, or give --passphrase-fd or --keyfile")
             }
-            RunError::ChangedMeanwhile(_) => with(status::REFUSED),
+            RunError::ChangedMeanwhile(_) | RunError::Moved(_) => with(status::REFUSED),
             RunError::ClockBehind => with(status::DAMAGED).advise(
                 "set the clock right; if it is right: envseal restore --accept-state (withdraws every grant)",
             ),
@@ -145,11 +145,20 @@ impl From<RunError> for Failure {
             RunError::InInbox(name) => {
                 with(status::REFUSED).advise(format!("make it usable with: envseal accept {name}"))
             }
-            RunError::Variable(_) | RunError::Deliver(_) => with(status::USAGE),
+            RunError::Variable(_) | RunError::Deliver(_) | RunError::Path(_) => with(status::USAGE),
             RunError::Identity(error) => error.into(),
             RunError::Vault(error) => error.into(),
             RunError::Unlock(error) => error.into(),
             RunError::Owner(error) => error.into(),
+            RunError::NotGiven { ids, allow, .. } => {
+                let install = match ids.split(',').any(|id| id == "L6") {
+                    true => "L6 holds once `sudo envseal install` was done; ",
+                    false => "",
+                };
+                with(status::FAILED).advise(format!(
+                    "{install}only the owner can do without: {allow}; then run it with --allow-weaker {ids}"
+                ))
+            }
             RunError::Start(error) => with(u8::try_from(error.shell_status()).unwrap_or(status::FAILED)),
             _ => with(status::FAILED),
         }

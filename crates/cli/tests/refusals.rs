@@ -394,12 +394,3 @@ fn no_home_and_a_read_only_home_are_said() {
     }
     run(&mut home.run(["-s", "TOKEN", "--", "true"])).ok();
 }
-
-#[test]
-fn a_tier_that_is_not_there_is_refused_not_pretended() {
-    let home = home_with_token();
-    for tier in ["hardened", "lockdown"] {
-        home.allow(["-s", "TOKEN", "--tier", tier, "--", "true"]);
-        run(&mut home.run(["-s", "TOKEN", "--tier", tier, "--", "true"])).status(125).says(tier);
-    }
-}

@@ -162,11 +162,15 @@ fn panic_ends_every_run_and_withdraws_every_grant() {
 #[test]
 fn it_works_as_process_1() {
     let home = home_with_token();
-    let command = script(
+    script(
         &home,
         "(sleep 0.1 &) ; (setsid true &); echo \"pid of my parent's parent is not mine: $$\"; exit 7",
     );
-    // A process namespace of its own, made by the user in a user namespace, where envseal is process 1.
+    // A process namespace of its own, made by the user in a user namespace, where envseal is process 1. An installed
+    // launcher is not root's there, and cannot be used.
+    let path = home.path("work/script.sh");
+    home.allow(["-s", "TOKEN", "--allow-weaker", "L6", "--", path.to_str().unwrap()]);
+    let command = home.run(["-s", "TOKEN", "--allow-weaker", "L6", "--", path.to_str().unwrap()]);
     let mut inside = home.command("unshare");
     inside.args(["--user", "--map-current-user", "--pid", "--fork", "--mount-proc", "--kill-child"]);
     inside.arg(home.program());

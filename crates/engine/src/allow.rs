@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use envseal_vault::{
-    ArgsRule, CallerRule, Delivery, Digest, Effect, FileRule, Grant, NamePattern, OsText, SecretRule,
-    TierName, Variable,
+    ArgsRule, CallerRule, Confinement, Delivery, Digest, Effect, FileRule, Grant, NamePattern, OsText,
+    SecretRule, TierName, Variable,
 };
 
+use crate::confinement::{AskedConfinement, NoSuchPath};
 use crate::environment::{self, RefusedVariable};
 use crate::identity::{Identity, IdentityError, file_at};
 use crate::run::Place;
@@ -29,6 +30,8 @@ pub struct Permission {
     pub caller: CallerRule,
     /// The least tier.
     pub tier: TierName,
+    /// What the sandbox may leave out or let through beside it, paths as typed.
+    pub confinement: AskedConfinement,
     /// How secrets are delivered.
     pub deliver: Delivery,
     /// Files and patterns of files whose bytes must stay.
@@ -90,6 +93,9 @@ pub enum AllowError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A path that is to be let through is not there.
+    #[error(transparent)]
+    Path(#[from] NoSuchPath),
     /// A pattern is malformed, or matches nothing, or too much.
     #[error("--pin {pattern}: {why}")]
     Pin {
@@ -145,6 +151,7 @@ pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, 
         },
         caller: permission.caller,
         tier: permission.tier,
+        confinement: permission.confinement.canonical(&place.cwd)?.granted(),
         deliver: permission.deliver,
         raw: permission.raw,
         pass: permission.pass,
@@ -189,6 +196,7 @@ pub fn deny(
         cwd: None,
         caller: CallerRule::Any,
         tier: TierName::None,
+        confinement: Confinement::default(),
         deliver: Delivery::Env,
         raw: false,
         pass: Vec::new(),

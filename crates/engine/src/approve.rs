@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use envseal_vault::{
-    ArgsRule, Caller, CallerRule, Effect, Factor, Grant, NamePattern, OsText, SecretRule, Variable,
+    ArgsRule, Caller, CallerRule, Effect, EngineName, Factor, Grant, NamePattern, OsText, SecretRule,
+    TierName, Variable,
 };
 
+use crate::confinement::waived;
 use crate::policy::Why;
 use crate::request::Request;
 use crate::run::Place;
@@ -121,7 +123,17 @@ impl Prompt {
         lines.push(("directory", show::visible(request.cwd.as_os_str())));
         lines.push(("search path", show::visible(place.variable("PATH"))));
         lines.push(("home", show::visible(place.variable("HOME"))));
-        lines.push(("tier", request.tier.to_string()));
+        let asked = &request.confinement;
+        let tier = request.tier.unwrap_or(TierName::None);
+        lines.push(match asked.engine {
+            Some(engine) if engine != EngineName::default() => ("tier", format!("{tier}, by {engine}")),
+            _ => ("tier", tier.to_string()),
+        });
+        for (label, paths) in
+            [("reads", &asked.reads), ("writes", &asked.writes), ("sockets", &asked.sockets)]
+        {
+            lines.extend(paths.iter().map(|path| (label, show::visible(path.as_os_str()))));
+        }
         lines.push(("delivery", request.deliver.to_string()));
         if !request.pass.is_empty() {
             lines.push((
@@ -141,6 +153,7 @@ impl Prompt {
         if request.raw {
             warnings.push("Its output will not be masked.".into());
         }
+        warnings.extend(asked.weaker.iter().copied().map(waived));
         if matches!(why, Why::Changed { .. }) {
             warnings.push("It has changed since it was allowed.".into());
         }
@@ -185,7 +198,8 @@ pub fn grant_for(request: &Request, choice: Choice, now: u64, fixed: BTreeMap<Va
         // The prompt shows it: exactly this is in this directory.
         cwd: Some(request.cwd.clone()),
         caller: CallerRule::Any,
-        tier: request.tier,
+        tier: request.tier.unwrap_or(TierName::None),
+        confinement: request.confinement.granted(),
         deliver: request.deliver,
         raw: request.raw,
         pass: request.pass.clone(),
@@ -220,6 +234,47 @@ mod tests {
         assert!(matches!(decided(Choice::For(3600), 3600), Decision::Ask(_)));
         assert_eq!(decided(Choice::Always, u64::from(u32::MAX)), Decision::Allow(GrantId(1)));
         assert!(matches!(decided(Choice::DenyAlways, 0), Decision::Deny(_)));
+    }
+
+    fn prompt(request: &Request) -> Prompt {
+        let caller = Caller { pid: 1, uid: 1, ancestry: vec!["bash".into()], terminal: true };
+        let place = Place { env: vec![], cwd: "/".into(), caller };
+        let why = Why::NoGrant { program: request.program.path.clone(), secrets: vec![] };
+        Prompt::new(request, &place, &why)
+    }
+
+    #[test]
+    fn a_prompt_shows_all_that_is_asked_of_the_sandbox() {
+        let plain = prompt(&sample());
+        assert!(plain.lines.contains(&("tier", "none".into())) && plain.warnings.is_empty());
+        assert!(plain.lines.iter().all(|(label, _)| !["reads", "writes", "sockets"].contains(label)));
+
+        let mut request = sample();
+        request.tier = Some(TierName::Lockdown);
+        request.confinement.engine = Some(EngineName::Namespaces);
+        request.confinement.weaker = ["L6", "N6"].map(|id| id.parse().unwrap()).into();
+        request.confinement.reads = vec!["/data/in".into(), "/etc/\x1b[2J".into()];
+        request.confinement.writes = vec!["/data/out".into()];
+        request.confinement.sockets = vec!["/run/db.sock".into()];
+        let wide = prompt(&request);
+        for line in [
+            ("tier", "lockdown, by namespaces"),
+            ("reads", "/data/in"),
+            ("reads", "/etc/\\u{1b}[2J"),
+            ("writes", "/data/out"),
+            ("sockets", "/run/db.sock"),
+        ] {
+            assert!(wide.lines.contains(&(line.0, line.1.into())), "{line:?} is not in {wide:?}");
+        }
+        assert_eq!(wide.warnings.len(), 2);
+        assert_eq!(
+            wide.warnings[1],
+            "L6 (memory and environment unreadable to the same user) need not hold."
+        );
+        // What it shows is what the answer grants.
+        let grant = grant_for(&request, Choice::Always, NOW, BTreeMap::new());
+        assert_eq!((grant.tier, &grant.confinement), (TierName::Lockdown, &request.confinement.granted()));
+        assert_eq!(decide(&request, &[(GrantId(1), grant)], NOW), Decision::Allow(GrantId(1)));
     }
 
     #[test]

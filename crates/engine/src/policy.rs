@@ -94,9 +94,14 @@ pub enum Differs {
     /// The caller is of another kind.
     #[error("is for another kind of caller")]
     Caller,
-    /// A stronger tier is asked for.
-    #[error("asks for a stronger tier")]
+    /// A weaker tier is asked for than the grant's.
+    #[error("is for a stronger tier")]
     Tier,
+    /// More is asked of the sandbox than the grant gives, or another engine.
+    #[error(
+        "does not give what is asked of the sandbox (another engine, paths, sockets or waived guarantees)"
+    )]
+    Confinement,
     /// Another delivery.
     #[error("is for another delivery")]
     Delivery,
@@ -195,8 +200,11 @@ fn allows(request: &Request, id: GrantId, grant: &Grant, now: u64) -> Result<(),
     if !caller_matches(grant.caller, request) {
         return near(Differs::Caller);
     }
-    if request.tier < grant.tier {
+    if request.tier.is_some_and(|tier| tier < grant.tier) {
         return near(Differs::Tier);
+    }
+    if !request.confinement.is_within(&grant.confinement) {
+        return near(Differs::Confinement);
     }
     if request.deliver != grant.deliver {
         return near(Differs::Delivery);

@@ -1,10 +1,10 @@
 //! Tables and properties of `decide`.
 
-use envseal_vault::{Delivery, SecretRule, TierName};
+use envseal_vault::{Confinement, Delivery, EngineName, SecretRule, TierName};
 use proptest::prelude::*;
 
 use super::*;
-use crate::request::tests::sample;
+use crate::request::tests::{any_confinement, sample};
 use crate::request::{Request, Wanted};
 
 const NOW: u64 = 1_800_000_000;
@@ -26,6 +26,7 @@ fn grant() -> Grant {
         cwd: None,
         caller: CallerRule::Any,
         tier: TierName::None,
+        confinement: Confinement::default(),
         deliver: Delivery::Env,
         raw: false,
         pass: vec![],
@@ -79,8 +80,27 @@ fn each_condition_of_a_grant_is_one_that_refuses() {
         (Differs::Caller, |_, g| g.caller = CallerRule::Terminal),
         (Differs::Caller, |r, g| (r.terminal, r.shielded, g.caller) = (true, true, CallerRule::Terminal)),
         (Differs::Caller, |_, g| g.caller = CallerRule::Shielded),
-        (Differs::Tier, |_, g| g.tier = TierName::Hardened),
-        (Differs::Tier, |r, g| (r.tier, g.tier) = (TierName::Hardened, TierName::Lockdown)),
+        (Differs::Tier, |r, g| (r.tier, g.tier) = (Some(TierName::None), TierName::Hardened)),
+        (Differs::Tier, |r, g| (r.tier, g.tier) = (Some(TierName::Hardened), TierName::Lockdown)),
+        (Differs::Confinement, |r, _| r.confinement.engine = Some(EngineName::Namespaces)),
+        (Differs::Confinement, |r, g| {
+            r.confinement.engine = Some(EngineName::Private);
+            g.confinement.engine = EngineName::Namespaces;
+        }),
+        (Differs::Confinement, |r, _| r.confinement.weaker = ["L6".parse().unwrap()].into()),
+        (Differs::Confinement, |r, g| {
+            r.confinement.weaker = ["L5", "L6"].map(|id| id.parse().unwrap()).into();
+            g.confinement.weaker = ["L6".parse().unwrap()].into();
+        }),
+        (Differs::Confinement, |r, g| {
+            (r.confinement.reads, g.confinement.reads) = (vec!["/data".into()], vec!["/data/in".into()]);
+        }),
+        (Differs::Confinement, |r, g| {
+            (r.confinement.writes, g.confinement.reads) = (vec!["/data".into()], vec!["/data".into()]);
+        }),
+        (Differs::Confinement, |r, g| {
+            (r.confinement.sockets, g.confinement.writes) = (vec!["/data".into()], vec!["/data".into()]);
+        }),
         (Differs::Delivery, |r, _| r.deliver = Delivery::File),
         (Differs::Raw, |r, _| r.raw = true),
         (Differs::Pass, |r, _| r.pass = vec!["HTTPS_PROXY".parse().unwrap()]),
@@ -107,8 +127,30 @@ fn what_a_grant_leaves_open_is_open() {
         },
         |_, g| g.args = ArgsRule::Prefix(vec![]),
         |r, g| (r.arbitrary, g.args) = (true, ArgsRule::Exact(r.args.iter().map(OsText::from).collect())),
-        |r, g| (r.tier, g.tier) = (TierName::Lockdown, TierName::Hardened),
-        |r, _| r.tier = TierName::Lockdown,
+        |r, g| (r.tier, g.tier) = (Some(TierName::Lockdown), TierName::Hardened),
+        |r, _| r.tier = Some(TierName::Lockdown),
+        |_, g| g.tier = TierName::Lockdown,
+        |_, g| {
+            g.confinement = Confinement {
+                engine: EngineName::Namespaces,
+                weaker: ["L6".parse().unwrap()].into(),
+                reads: vec!["/a".into()],
+                writes: vec!["/b".into()],
+                sockets: vec!["/c".into()],
+            };
+        },
+        |r, g| {
+            r.confinement.engine = Some(EngineName::Namespaces);
+            r.confinement.weaker = ["L6".parse().unwrap()].into();
+            r.confinement.reads = vec!["/a/x".into(), "/b".into()];
+            g.confinement = Confinement {
+                engine: EngineName::Namespaces,
+                weaker: ["L5", "L6"].map(|id| id.parse().unwrap()).into(),
+                reads: vec!["/a".into()],
+                writes: vec!["/b".into()],
+                sockets: vec![],
+            };
+        },
         |r, g| (r.called, g.called) = ("any".into(), None),
         |r, g| {
             r.secrets[0].name = "aws/key".parse().unwrap();
@@ -178,8 +220,8 @@ fn the_grant_that_ends_first_is_used_first() {
 /// Requests and grants out of few values, so that they meet often.
 fn any_request() -> impl Strategy<Value = Request> {
     let flags = any::<(bool, bool, bool, bool)>();
-    (flags, 0..3u8, 0..3usize, 0..2u8, prop::collection::vec(0..2u8, 1..3)).prop_map(
-        |((terminal, shielded, raw, arbitrary), tier, args, bytes, secrets)| {
+    (flags, any_confinement(), 0..3usize, 0..2u8, prop::collection::vec(0..2u8, 1..3)).prop_map(
+        |((terminal, shielded, raw, arbitrary), (tier, confinement), args, bytes, secrets)| {
             let mut request = sample();
             request.secrets = secrets
                 .iter()
@@ -188,14 +230,9 @@ fn any_request() -> impl Strategy<Value = Request> {
                 .collect();
             request.program.sha256 = Digest::new([bytes; 32]);
             request.args = vec!["a".into(); args];
-            request.tier = tier_of(tier);
-            Request { terminal, shielded, raw, arbitrary, ..request }
+            Request { terminal, shielded, raw, arbitrary, tier, confinement, ..request }
         },
     )
-}
-
-fn tier_of(n: u8) -> TierName {
-    [TierName::None, TierName::Hardened, TierName::Lockdown][usize::from(n)]
 }
 
 fn any_grant() -> impl Strategy<Value = Grant> {
@@ -211,19 +248,20 @@ fn any_grant() -> impl Strategy<Value = Grant> {
         args,
         caller,
         limits,
-        0..3u8,
+        any_confinement(),
         0..2u8,
         prop::collection::vec(0..2u8, 1..3),
         any::<bool>(),
     )
-        .prop_map(|(denies, args, caller, (expires, uses), tier, bytes, secrets, raw)| Grant {
+        .prop_map(|(denies, args, caller, (expires, uses), (tier, wish), bytes, secrets, raw)| Grant {
             effect: if denies { Effect::Deny } else { Effect::Allow },
             args,
             caller,
             expires,
             uses,
             raw,
-            tier: tier_of(tier),
+            tier: tier.unwrap_or(TierName::None),
+            confinement: wish.granted(),
             program: FileRule { sha256: Digest::new([bytes; 32]), ..grant().program },
             secrets: secrets
                 .iter()
@@ -267,6 +305,20 @@ proptest! {
         let allows: Vec<_> = grants.into_iter().filter(|(_, g)| g.effect == Effect::Allow).collect();
         if matches!(decide(&request, &allows, NOW + later), Decision::Allow(_)) {
             prop_assert!(matches!(decide(&request, &allows, NOW), Decision::Allow(_)));
+        }
+    }
+
+    #[test]
+    fn asking_for_less_of_the_sandbox_never_refuses_and_more_never_allows(
+        request in any_request(), grants in any_grants(), wish in any_confinement(),
+    ) {
+        let plain = Request { tier: None, confinement: Default::default(), ..request.clone() };
+        let more = Request { tier: wish.0, confinement: wish.1, ..request };
+        let by = |id| grants.iter().find(|(other, _)| *other == id).map(|(_, grant)| grant.clone()).unwrap();
+        if let Decision::Allow(id) = decide(&more, &grants, NOW) {
+            prop_assert!(more.confinement.is_within(&by(id).confinement));
+            prop_assert!(more.tier.is_none_or(|tier| tier >= by(id).tier));
+            prop_assert!(matches!(decide(&plain, &grants, NOW), Decision::Allow(_)));
         }
     }
 

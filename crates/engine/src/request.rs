@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use envseal_vault::{Delivery, Digest, FileRule, OsText, SecretName, TierName, Variable};
 use sha2::{Digest as _, Sha256};
 
+use crate::confinement::AskedConfinement;
+
 /// A secret asked for, and the variable that shall carry it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
@@ -41,8 +43,10 @@ pub struct Request {
     pub terminal: bool,
     /// The caller is inside a shield.
     pub shielded: bool,
-    /// The tier asked for.
-    pub tier: TierName,
+    /// The tier asked for; `None` is the grant's least one.
+    pub tier: Option<TierName>,
+    /// What is asked of the sandbox beside the tier.
+    pub confinement: AskedConfinement,
     /// How the secrets are delivered.
     pub deliver: Delivery,
     /// Output is not masked.
@@ -60,7 +64,7 @@ impl Request {
     /// that no two different requests share an encoding.
     pub fn digest(&self) -> Digest {
         let mut hash = Encoder(Sha256::new());
-        hash.bytes(b"envseal request 1");
+        hash.bytes(b"envseal request 2");
         hash.count(self.secrets.len());
         for wanted in &self.secrets {
             hash.bytes(wanted.name.as_str().as_bytes());
@@ -85,7 +89,19 @@ impl Request {
         hash.bytes(self.cwd.as_os_str().as_encoded_bytes());
         hash.count(usize::from(self.terminal));
         hash.count(usize::from(self.shielded));
-        hash.bytes(self.tier.to_string().as_bytes());
+        hash.word(self.tier);
+        let asked = &self.confinement;
+        hash.word(asked.engine);
+        hash.count(asked.weaker.len());
+        for name in &asked.weaker {
+            hash.bytes(name.id().as_bytes());
+        }
+        for paths in [&asked.reads, &asked.writes, &asked.sockets] {
+            hash.count(paths.len());
+            for path in paths {
+                hash.bytes(path.as_os_str().as_encoded_bytes());
+            }
+        }
         hash.bytes(self.deliver.to_string().as_bytes());
         hash.count(usize::from(self.raw));
         hash.count(self.pass.len());
@@ -114,6 +130,13 @@ impl Encoder {
         self.0.update(bytes);
     }
 
+    fn word(&mut self, word: Option<impl ToString>) {
+        self.count(usize::from(word.is_some()));
+        if let Some(word) = word {
+            self.bytes(word.to_string().as_bytes());
+        }
+    }
+
     fn file(&mut self, file: &FileRule) {
         self.bytes(file.path.as_os_str().as_encoded_bytes());
         self.bytes(file.sha256.as_bytes());
@@ -122,6 +145,7 @@ impl Encoder {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use envseal_vault::EngineName;
     use proptest::prelude::*;
 
     use super::*;
@@ -140,12 +164,32 @@ pub(crate) mod tests {
             cwd: "/home/me".into(),
             terminal: false,
             shielded: false,
-            tier: TierName::None,
+            tier: None,
+            confinement: AskedConfinement::default(),
             deliver: Delivery::Env,
             raw: false,
             pass: vec![],
             pinned: BTreeMap::new(),
         }
+    }
+
+    /// A tier and a wish out of few values, so that two of them are often nearly the same.
+    pub(crate) fn any_confinement() -> impl Strategy<Value = (Option<TierName>, AskedConfinement)> {
+        let tiers = [TierName::None, TierName::Hardened, TierName::Lockdown];
+        let engines = [EngineName::Private, EngineName::Namespaces];
+        let names = ["H1", "L1", "L6"].map(|id| id.parse().unwrap());
+        let paths = || prop::collection::vec(prop::sample::select(vec!["/a", "/a/b", "/b"]), 0..3);
+        (
+            prop::option::of(prop::sample::select(tiers.to_vec())),
+            prop::option::of(prop::sample::select(engines.to_vec())),
+            prop::collection::btree_set(prop::sample::select(names.to_vec()), 0..3),
+            (paths(), paths(), paths()),
+        )
+            .prop_map(|(tier, engine, weaker, (reads, writes, sockets))| {
+                let paths = |paths: Vec<&str>| paths.into_iter().map(PathBuf::from).collect();
+                let (reads, writes, sockets) = (paths(reads), paths(writes), paths(sockets));
+                (tier, AskedConfinement { engine, weaker, reads, writes, sockets })
+            })
     }
 
     proptest! {
@@ -163,12 +207,20 @@ pub(crate) mod tests {
             };
             prop_assert_eq!(a == b, with(&a) == with(&b));
         }
+
+        #[test]
+        fn no_two_wishes_share_a_digest(a in any_confinement(), b in any_confinement()) {
+            let with = |(tier, confinement): &(Option<TierName>, AskedConfinement)| {
+                Request { tier: *tier, confinement: confinement.clone(), ..sample() }.digest()
+            };
+            prop_assert_eq!(a == b, with(&a) == with(&b));
+        }
     }
 
     #[test]
     fn every_field_changes_the_digest() {
         type Change = fn(&mut Request);
-        let changes: [Change; 16] = [
+        let changes: [Change; 25] = [
             |r| r.script_as = Some("/tmp/x".into()),
             |r| r.shebang = true,
             |r| r.secrets[0].name = "OTHER".parse().unwrap(),
@@ -181,7 +233,16 @@ pub(crate) mod tests {
             |r| r.args.clear(),
             |r| r.cwd = "/".into(),
             |r| r.terminal = true,
-            |r| r.tier = TierName::Lockdown,
+            |r| r.tier = Some(TierName::None),
+            |r| r.tier = Some(TierName::Hardened),
+            |r| r.tier = Some(TierName::Lockdown),
+            |r| r.confinement.engine = Some(EngineName::Private),
+            |r| r.confinement.engine = Some(EngineName::Namespaces),
+            |r| r.confinement.weaker = ["L6".parse().unwrap()].into(),
+            |r| r.confinement.weaker = ["L5", "L6"].map(|id| id.parse().unwrap()).into(),
+            |r| r.confinement.reads = vec!["/a".into()],
+            |r| r.confinement.writes = vec!["/a".into()],
+            |r| r.confinement.sockets = vec!["/a".into()],
             |r| r.deliver = Delivery::Fd,
             |r| r.raw = true,
             |r| r.pass = vec!["CI".parse().unwrap()],

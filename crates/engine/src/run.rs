@@ -6,22 +6,25 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use envseal_redact::{Builder, Patterns};
-use envseal_sandbox::{Exit, Given, Spec, StartError, Tier, start};
+use envseal_sandbox::{Exit, Guarantee, Spec, StartError};
 use envseal_vault::{
-    Caller, Delivery, Event, EventKind, FileRule, Grant, GrantId, OsText, Proof, Released, SecretBytes,
-    SecretName, TierName, UnlockError, Unlocked, Variable, Vault, VaultError,
+    Caller, Confinement, Delivery, Event, EventKind, FileRule, Grant, GrantId, OsText, Proof, Released,
+    SecretBytes, SecretName, TierName, UnlockError, Unlocked, Variable, Vault, VaultError,
 };
 
 use crate::approve::{Answer, Choice, Owner, OwnerError, Prompt, grant_for};
 use crate::attend::{Signals, attend};
+use crate::confinement::{self, AskedConfinement, NoSuchPath};
 use crate::deliver::{self, DeliverError, Delivered};
 use crate::environment::{self, RefusedVariable};
+use crate::held::Held;
 use crate::identity::{Identity, IdentityError, file_at, hash_file};
 use crate::policy::{Decision, Why, decide};
 use crate::request::{Request, Wanted};
+use crate::status::{Holds, standings};
 use crate::streams::Streams;
 use crate::{registry, show};
 
@@ -34,8 +37,10 @@ pub struct Asked {
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// The tier.
-    pub tier: TierName,
+    /// The tier; `None` is the grant's.
+    pub tier: Option<TierName>,
+    /// What is asked of the sandbox beside it, paths as typed.
+    pub confinement: AskedConfinement,
     /// How the secrets are delivered.
     pub deliver: Delivery,
     /// Variables to pass by name.
@@ -76,6 +81,11 @@ pub enum RunError {
     /// A file was changed between the decision and the start.
     #[error("refused: {} was changed since it was looked at", show::visible(.0.as_os_str()))]
     ChangedMeanwhile(PathBuf),
+    /// A path that the grant lets through leads somewhere else now.
+    #[error(
+        "refused: {} was replaced by a link since it was allowed", show::visible(.0.as_os_str())
+    )]
+    Moved(PathBuf),
     /// The clock stands before what was recorded already.
     #[error(
         "the clock stands before the log's last row: it was set back, or a row was written with a wrong clock"
@@ -90,6 +100,9 @@ pub enum RunError {
     /// A variable cannot be used as asked.
     #[error(transparent)]
     Variable(#[from] RefusedVariable),
+    /// A path that is to be let through is not there.
+    #[error(transparent)]
+    Path(#[from] NoSuchPath),
     /// A delivery cannot be made.
     #[error(transparent)]
     Deliver(#[from] DeliverError),
@@ -105,6 +118,16 @@ pub enum RunError {
     /// The owner could not be asked.
     #[error(transparent)]
     Owner(#[from] OwnerError),
+    /// Guarantees of the tier do not hold, and the grant does not waive them.
+    #[error("{why}")]
+    NotGiven {
+        /// Which, each with its reason.
+        why: StartError,
+        /// Their ids, with commas between.
+        ids: String,
+        /// The command that would waive them.
+        allow: String,
+    },
     /// The sandbox did not start it.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -127,11 +150,13 @@ const TRIES: u32 = 3;
 
 /// Runs a program with secrets, to its end. Returns its status in shell form.
 pub fn run(vault: &mut Vault, asked: Asked, place: &Place, owner: &mut dyn Owner) -> Result<i32, RunError> {
-    let entry = registry::enter(vault.dir()).map_err(system("the list of runs"))?;
+    let mut entry = registry::enter(vault.dir()).map_err(system("the list of runs"))?;
     let mut session = Session::identify(vault, asked, place)?;
+    entry.program(&session.request.program.path).map_err(system("the list of runs"))?;
     let (released, grant) = session.release(vault, owner)?;
     let sequence = released.sequence;
-    let outcome = session.start(released.secrets, &grant, owner);
+    let held = Held::new(session.request.tier, &grant, vault.places());
+    let outcome = session.start(released.secrets, &grant, held, &mut entry, owner);
     let mut end = Event::new(EventKind::Exit);
     end.answers = Some(sequence);
     match &outcome {
@@ -152,6 +177,7 @@ fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunError
     asked.pass.iter().try_for_each(environment::check_pass)?;
     asked.secrets.iter().try_for_each(|wanted| environment::check_target(&wanted.variable))?;
     deliver::check(&asked.secrets, asked.deliver)?;
+    let confinement = asked.confinement.canonical(&place.cwd)?;
     let search = place.variable("PATH");
     let identity = Identity::resolve(&asked.program, &asked.args, search, &place.cwd)?;
     let request = Request {
@@ -167,6 +193,7 @@ fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunError
         terminal: place.caller.terminal,
         shielded: false,
         tier: asked.tier,
+        confinement,
         deliver: asked.deliver,
         raw: asked.raw,
         pass: asked.pass,
@@ -267,7 +294,8 @@ impl<'p> Session<'p> {
         let grant = grants.into_iter().find(|(other, _)| *other == id);
         let (_, grant) = grant.ok_or(VaultError::NoSuchGrant(id))?;
         owner.detail(&format!("grant {id} lets it run"));
-        let event = self.event(EventKind::Run, Some(id));
+        let mut event = self.event(EventKind::Run, Some(id));
+        event.tier = Some(self.request.tier.map_or(grant.tier, |tier| tier.max(grant.tier)));
         let names: Vec<_> = self.request.secrets.iter().map(|wanted| wanted.name.clone()).collect();
         Ok((unlocked.begin_run(&event, Some(id), &names)?, grant))
     }
@@ -306,7 +334,7 @@ impl<'p> Session<'p> {
         event.sha256 = Some(self.request.program.sha256);
         event.request = Some(self.request.digest());
         event.grant = grant;
-        event.tier = Some(self.request.tier);
+        event.tier = self.request.tier;
         event.caller = Some(self.place.caller.clone());
         event
     }
@@ -316,36 +344,12 @@ impl<'p> Session<'p> {
         let mut event = self.event(EventKind::Refuse, None);
         event.note = Some(show::visible(why.to_string().as_ref()));
         vault.append(&event)?;
-        let allow = (!matches!(why, Why::Denied { .. })).then(|| self.allow_line());
+        let allow = || {
+            let tier = self.request.tier.unwrap_or(TierName::None);
+            allow_line(&self.request, &self.typed, tier, &self.request.confinement.granted())
+        };
+        let allow = (!matches!(why, Why::Denied { .. })).then(allow);
         Ok(RunError::Refused { why, allow })
-    }
-
-    /// The command that would allow exactly this.
-    fn allow_line(&self) -> String {
-        let request = &self.request;
-        let mut words: Vec<OsString> = vec!["envseal".into(), "allow".into()];
-        for wanted in &request.secrets {
-            let text = match wanted.name.variable() == wanted.variable {
-                true => wanted.name.to_string(),
-                false => format!("{}={}", wanted.name, wanted.variable),
-            };
-            words.extend(["-s".into(), text.into()]);
-        }
-        if request.tier != TierName::None {
-            words.extend(["--tier".into(), request.tier.to_string().into()]);
-        }
-        if request.deliver != Delivery::Env {
-            words.extend(["--deliver".into(), request.deliver.to_string().into()]);
-        }
-        for name in &request.pass {
-            words.extend(["--pass".into(), name.as_str().into()]);
-        }
-        if request.raw {
-            words.push("--raw".into());
-        }
-        words.extend(["--".into(), self.typed.clone()]);
-        words.extend(request.args.iter().cloned());
-        show::quote_all(words.iter().map(OsString::as_os_str))
     }
 
     /// Starts the program with its secrets and stays with it until it has ended.
@@ -353,29 +357,41 @@ impl<'p> Session<'p> {
         self,
         secrets: Vec<(SecretName, SecretBytes)>,
         grant: &Grant,
+        mut held: Held,
+        entry: &mut registry::Entry,
         owner: &mut dyn Owner,
     ) -> Result<Exit, RunError> {
         let patterns = self.patterns(&secrets, owner);
         let mut delivered = deliver::deliver(&self.request.secrets, &secrets, self.request.deliver)?;
         drop(secrets);
+        let Self { identity, request, place, typed } = self;
         let own_terminal = io::stdout().is_terminal();
         let mut signals = Signals::catch().map_err(system("signals"))?;
-        let script = self.request.script.clone().zip(self.request.script_as.clone());
-        let pinned = grant.pins.clone();
-        let spec = self.spec(grant, &mut delivered);
+        prepare(&mut held, &request, grant, place).map_err(system("a directory for temporary files"))?;
+        let spec = spec(identity, &request, place, grant, &mut delivered, &held);
         let (spec, streams) = Streams::lay(spec, delivered.stdin.take(), own_terminal)
             .map_err(system("the standard streams"))?;
         drop(delivered);
-        still_the_same(script, &pinned)?;
-        let mut running = start(spec)?;
-        for (guarantee, given) in running.enforced().iter() {
-            let given = match given {
-                Given::Yes => "given".to_owned(),
-                Given::Guarded(weakness) => format!("given, but {weakness}"),
-                Given::No(why) => format!("not given: {why}"),
-                _ => "unknown".to_owned(),
+        still_the_same(request.script.clone().zip(request.script_as.clone()), &grant.pins)?;
+        if let Some(path) = held.moved() {
+            return Err(RunError::Moved(path.to_owned()));
+        }
+        let engine = held.confinement.engine;
+        let mut running = held.start(spec).map_err(|why| not_started(why, &request, &typed, &held))?;
+        let guarantees = standings(running.enforced());
+        owner.detail(&format!("tier {}, by the engine {engine}", held.tier));
+        for standing in &guarantees {
+            let why = standing.why.as_deref().unwrap_or_default();
+            let given = match standing.given {
+                Holds::Given => "given".to_owned(),
+                Holds::Guarded => format!("given, but {why}"),
+                Holds::No => format!("not given: {why}"),
             };
-            owner.detail(&format!("{guarantee} {}: {given}", guarantee.title()));
+            owner.detail(&format!("{} {}: {given}", standing.id, standing.title));
+        }
+        let started = registry::Started { pid: running.pid(), tier: held.tier, engine, guarantees };
+        if let Err(error) = entry.started(started) {
+            owner.notice(&format!("`envseal status` will not show this run: {error}"));
         }
         let (pumps, outer) = streams.connect(&running, &patterns).map_err(system("the standard streams"))?;
         let exit = attend(&mut running, &mut signals, outer).map_err(system("the running program"))?;
@@ -397,23 +413,85 @@ impl<'p> Session<'p> {
         }
         builder.build()
     }
+}
 
-    fn spec(self, grant: &Grant, delivered: &mut Delivered) -> Spec {
-        // The search path and the home are those that the owner approved, or none.
-        let own = self.place.env.iter().filter(|(name, _)| !FIXED.iter().any(|fixed| name == fixed));
-        let env = environment::filter(own.cloned(), &self.request.pass);
-        let fixed = grant.fixed.iter().map(|(name, value)| (OsString::from(name.as_str()), value.0.clone()));
-        let spec = Spec::new(self.identity.image)
-            .arg0(self.identity.called.0)
-            .args(self.identity.argv)
-            .envs(env)
-            .envs(fixed)
-            .envs(delivered.env.drain(..))
-            .directory(&self.request.cwd)
-            .tier(tier(self.request.tier));
-        let descriptors = std::mem::take(&mut delivered.descriptors);
-        descriptors.into_iter().fold(spec, |spec, (file, number)| spec.descriptor(file, number))
+/// The command that would allow exactly this, held so.
+fn allow_line(request: &Request, typed: &OsStr, tier: TierName, confinement: &Confinement) -> String {
+    let mut words: Vec<OsString> = vec!["envseal".into(), "allow".into()];
+    for wanted in &request.secrets {
+        let text = match wanted.name.variable() == wanted.variable {
+            true => wanted.name.to_string(),
+            false => format!("{}={}", wanted.name, wanted.variable),
+        };
+        words.extend(["-s".into(), text.into()]);
     }
+    if tier != TierName::None {
+        words.extend(["--tier".into(), tier.to_string().into()]);
+    }
+    words.extend(confinement::options(confinement));
+    if request.deliver != Delivery::Env {
+        words.extend(["--deliver".into(), request.deliver.to_string().into()]);
+    }
+    for name in &request.pass {
+        words.extend(["--pass".into(), name.as_str().into()]);
+    }
+    if request.raw {
+        words.push("--raw".into());
+    }
+    words.extend(["--".into(), typed.to_owned()]);
+    words.extend(request.args.iter().cloned());
+    show::quote_all(words.iter().map(OsString::as_os_str))
+}
+
+/// Makes what the program would fail without in its tier.
+fn prepare(held: &mut Held, request: &Request, grant: &Grant, place: &Place) -> io::Result<()> {
+    let home = grant.fixed.iter().find(|(name, _)| name.as_str() == "HOME");
+    let home = home.map_or(OsStr::new(""), |(_, value)| value.as_os_str());
+    // A script is called by its own name, an interpreter by that of what it is.
+    let names = [Some(&request.called), request.script_as.as_ref()];
+    let names: Vec<_> =
+        names.into_iter().flatten().filter_map(|name| Path::new(name.as_os_str()).file_name()).collect();
+    held.prepare(Path::new(home), &names, place.variable("TMPDIR"))
+}
+
+fn spec(
+    identity: Identity,
+    request: &Request,
+    place: &Place,
+    grant: &Grant,
+    delivered: &mut Delivered,
+    held: &Held,
+) -> Spec {
+    // The search path and the home are those that the owner approved, or none.
+    let own = place.env.iter().filter(|(name, _)| !FIXED.iter().any(|fixed| name == fixed));
+    let env = environment::filter(own.cloned(), &request.pass);
+    let fixed = grant.fixed.iter().map(|(name, value)| (OsString::from(name.as_str()), value.0.clone()));
+    let spec = Spec::new(identity.image)
+        .arg0(identity.called.0)
+        .args(identity.argv)
+        .envs(env)
+        .envs(fixed)
+        .envs(delivered.env.drain(..))
+        .directory(&request.cwd);
+    let descriptors = std::mem::take(&mut delivered.descriptors);
+    let spec = descriptors.into_iter().fold(spec, |spec, (file, number)| spec.descriptor(file, number));
+    let needs = request.script.iter().chain(&grant.pins).map(|file| file.path.as_path());
+    held.lay(spec, needs)
+}
+
+/// The error of a start, with the command that would waive what is missing where that is the reason.
+fn not_started(error: StartError, request: &Request, typed: &OsStr, held: &Held) -> RunError {
+    let missing: Vec<_> = match &error {
+        StartError::NotGiven { missing, .. } => missing.iter().map(|(guarantee, _)| *guarantee).collect(),
+        // What the launcher is there for.
+        StartError::Launcher { .. } if !held.waives(Guarantee::L6) => vec![Guarantee::L6],
+        _ => return error.into(),
+    };
+    let weaker = missing.iter().filter_map(|guarantee| guarantee.id().parse().ok()).collect();
+    let ids = confinement::ids(&weaker);
+    let mut waived = held.confinement.clone();
+    waived.weaker.extend(weaker);
+    RunError::NotGiven { why: error, ids, allow: allow_line(request, typed, held.tier, &waived) }
 }
 
 /// Looks once more at the files that the program will open for itself: the log was written since they were hashed.
@@ -427,14 +505,6 @@ fn still_the_same(script: Option<(FileRule, OsText)>, pins: &[FileRule]) -> Resu
         }
     }
     Ok(())
-}
-
-fn tier(name: TierName) -> Tier {
-    match name {
-        TierName::None => Tier::None,
-        TierName::Hardened => Tier::Hardened,
-        TierName::Lockdown => Tier::Lockdown,
-    }
 }
 
 /// How far the log's last row may be ahead of the clock, in seconds: two processes, one clock being adjusted.

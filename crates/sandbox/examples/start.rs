@@ -1,7 +1,9 @@
 //! Measures a start: medians of N starts of `/bin/true` here, beside a bare `std::process::Command` and
 //! `bwrap` (where it is installed) with all its namespaces.
 //!
-//! `cargo run --release -p envseal-sandbox --example start [N]`
+//! `cargo run --release -p envseal-sandbox --example start [N [TIER [ENGINE]]]`
+//!
+//! A guarantee that this machine does not give is waived, so that a tier can be measured everywhere.
 
 #![allow(clippy::print_stdout, reason = "an example talks to a person")]
 
@@ -9,13 +11,19 @@ use std::error::Error;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use envseal_sandbox::{Image, Spec, start};
+use envseal_sandbox::{Engine, Guarantee, Image, Spec, Tier, start};
 
 const BWRAP: [&str; 9] =
     ["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let count = std::env::args().nth(1).map_or(Ok(500), |count| count.parse::<usize>())?;
+    let argument = |place| std::env::args().nth(place);
+    let count = argument(1).map_or(Ok(500), |count| count.parse::<usize>())?;
+    let tier: Tier = argument(2).map_or(Ok(Tier::None), |tier| tier.parse())?;
+    let engine: Engine = argument(3).map_or(Ok(Engine::Private), |engine| engine.parse())?;
+    // As envseal has it: a directory of the user's home is hidden.
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let hidden = std::path::Path::new(&home).join(".local/share/envseal");
     let (mut bare, mut ours, mut opening, mut started, mut bwrap) = (vec![], vec![], vec![], vec![], vec![]);
     let has_bwrap = Command::new("bwrap").arg("--version").output().is_ok();
     // In turns, so that a noisy moment meets both.
@@ -28,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let image = Image::open("/bin/true".as_ref())?;
         opening.push(at.elapsed());
         let at = Instant::now();
-        let mut running = start(Spec::new(image))?;
+        let spec = Spec::new(image).tier(tier).engine(engine).hide(&hidden);
+        let mut running = start(spec.allow_weaker(Guarantee::ALL))?;
         started.push(at.elapsed());
         running.wait()?;
         drop(running);

@@ -1,38 +1,37 @@
 //! A small supervisor: starts a program in a tier, prints what was read back, ends as it ended.
 //!
-//! `supervise [--tier T] [--pty] [--quiet] [--report FILE] [--env NAME=VALUE]... PROGRAM [ARGUMENT]...`
+//! `supervise [--tier T] [--engine E] [--allow-weaker G]... [--hide PATH]... [--read PATH]... [--write PATH]...
+//! [--socket PATH]... [--pty] [--quiet] [--report FILE] [--env NAME=VALUE]... PROGRAM [ARGUMENT]...`
 //!
 //! With `--pty` the program's terminal is copied to standard output and fed from standard input.
 
 #![allow(clippy::print_stderr, reason = "an example talks to a person")]
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::{env, fs, thread};
 
 use envseal_sandbox::tty::{Pty, Size};
-use envseal_sandbox::{Enforced, Exit, Image, Spec, Stdio, Tier, start};
+use envseal_sandbox::{Enforced, Exit, Image, Spec, Stdio, start};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args_os().skip(1);
-    let (mut tier, mut pty, mut quiet, mut report) = (Tier::None, false, false, None);
-    let mut vars = Vec::new();
+    let (mut pty, mut quiet, mut report) = (false, false, None);
+    let mut settings: Vec<Setting> = Vec::new();
     let program = loop {
-        let arg = args.next().ok_or("no program")?;
-        match arg.to_str() {
-            Some("--tier") => tier = args.next().unwrap_or_default().to_string_lossy().parse()?,
-            Some("--pty") => pty = true,
-            Some("--quiet") => quiet = true,
-            Some("--report") => report = args.next(),
-            Some("--env") => {
-                let var = args.next().unwrap_or_default().to_string_lossy().into_owned();
-                let (name, value) = var.split_once('=').ok_or("not NAME=VALUE")?;
-                vars.push((name.to_owned(), value.to_owned()));
-            }
-            _ => break arg,
+        let option = args.next().ok_or("no program")?;
+        let Some(name) = option.to_str().filter(|name| name.starts_with("--")) else { break option };
+        match name {
+            "--pty" => pty = true,
+            "--quiet" => quiet = true,
+            "--report" => report = args.next(),
+            _ => settings.push(setting(name, &args.next().ok_or("an option without its value")?)?),
         }
     };
-    let mut spec = Spec::new(Image::open(program.as_ref())?).args(args).envs(vars).tier(tier);
+    let spec = Spec::new(Image::open(program.as_ref())?).args(args);
+    let mut spec = settings.into_iter().fold(spec, |spec, setting| setting(spec));
     if pty {
         let terminal = Pty::open(Size { rows: 24, columns: 80, ..Size::default() })?;
         let [a, b, c] = [Stdio::Terminal, Stdio::Terminal, Stdio::Terminal];
@@ -57,6 +56,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     match exit {
         Exit::Code(_) | Exit::Signal(_) => std::process::exit(exit.shell_status()),
     }
+}
+
+type Setting = Box<dyn FnOnce(Spec) -> Spec>;
+
+fn setting(option: &str, value: &OsStr) -> Result<Setting, Box<dyn Error>> {
+    let text = value.to_string_lossy().into_owned();
+    let path = PathBuf::from(value);
+    Ok(match option {
+        "--tier" => {
+            let tier = text.parse()?;
+            Box::new(move |spec| spec.tier(tier))
+        }
+        "--engine" => {
+            let engine = text.parse()?;
+            Box::new(move |spec| spec.engine(engine))
+        }
+        "--allow-weaker" => {
+            let guarantee = text.parse()?;
+            Box::new(move |spec| spec.allow_weaker([guarantee]))
+        }
+        "--hide" => Box::new(move |spec| spec.hide(path)),
+        "--read" => Box::new(move |spec| spec.read(path)),
+        "--write" => Box::new(move |spec| spec.write(path)),
+        "--socket" => Box::new(move |spec| spec.socket(path)),
+        "--env" => {
+            let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
+            let (name, value) = (name.to_owned(), value.to_owned());
+            Box::new(move |spec| spec.env(name, value))
+        }
+        _ => return Err(format!("no option is called {option}").into()),
+    })
 }
 
 /// Until EIO, which is what the master says when nobody has the terminal open any more.

@@ -22,14 +22,15 @@ pub struct Enforced {
 }
 
 impl Enforced {
-    /// A guarantee of `tier` that `found` does not name counts as not given.
+    /// A guarantee of `tier` that `found` does not name counts as not given; one beyond it is kept.
     pub(crate) fn new(tier: Tier, found: Vec<(Guarantee, Given)>) -> Enforced {
+        let beyond = found.iter().filter(|(name, _)| !tier.guarantees().contains(name)).cloned();
         let given = tier.guarantees().iter().map(|&guarantee| {
             let of = found.iter().find(|(name, _)| *name == guarantee);
             let missing = || Given::No("this version does not enforce it on this system yet".into());
             (guarantee, of.map_or_else(missing, |(_, given)| given.clone()))
         });
-        Enforced { tier, given: given.collect() }
+        Enforced { tier, given: given.chain(beyond).collect() }
     }
 
     /// The tier that was asked for.
@@ -37,7 +38,7 @@ impl Enforced {
         self.tier
     }
 
-    /// Every guarantee of the tier with what was found.
+    /// Every guarantee of the tier, and those beyond it that were to hold, with what was found.
     pub fn iter(&self) -> impl Iterator<Item = (Guarantee, &Given)> {
         self.given.iter().map(|(guarantee, given)| (*guarantee, given))
     }
@@ -51,7 +52,7 @@ impl Enforced {
         self.iter().filter_map(no).collect()
     }
 
-    /// Whether `guarantee` holds, be it with a named weakness. Outside the tier: false.
+    /// Whether `guarantee` holds, be it with a named weakness; false for one that was not asked for.
     pub fn gives(&self, guarantee: Guarantee) -> bool {
         self.iter().any(|(name, given)| name == guarantee && !matches!(given, Given::No(_)))
     }
@@ -68,5 +69,7 @@ mod tests {
         assert!(enforced.gives(Guarantee::N1) && enforced.gives(Guarantee::N5));
         assert!(!enforced.gives(Guarantee::N2) && !enforced.gives(Guarantee::L1));
         assert_eq!(enforced.missing().len(), 4);
+        let beyond = Enforced::new(Tier::None, vec![(Guarantee::L6, Given::Yes)]);
+        assert!(beyond.gives(Guarantee::L6) && beyond.iter().count() == 7);
     }
 }

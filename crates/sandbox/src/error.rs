@@ -142,6 +142,12 @@ pub enum StartError {
     /// A signal ended the program, or the processes that watch it, before it was executed.
     #[error("ended by a signal before it was started")]
     Killed,
+    /// The launcher of the private group did not do it.
+    #[error("the launcher: {why}")]
+    Launcher {
+        /// The reason.
+        why: String,
+    },
 }
 
 impl StartError {

@@ -36,6 +36,22 @@ impl Image {
         Ok(Image { file, path, sha256, shebang, guard })
     }
 
+    /// What another process opened, hashed again through the handle that came over. No error when it is
+    /// another program: [`Image::sha256`] tells.
+    pub(crate) fn received(file: File, path: PathBuf, guard: backend::Guard) -> Result<Image, ImageError> {
+        let of = file.metadata().map_err(|source| ImageError::Io { path: path.clone(), source })?;
+        if !of.is_file() {
+            return Err(ImageError::NotAFile { path, kind: "special file" });
+        }
+        let (sha256, shebang) = read(&file, &path)?;
+        Ok(Image { file, path, sha256, shebang, guard })
+    }
+
+    /// What goes to such a process.
+    pub(crate) fn into_parts(self) -> (File, PathBuf, [u8; 32], backend::Guard) {
+        (self.file, self.path, self.sha256, self.guard)
+    }
+
     /// The canonical path: absolute, without links, as of the opening.
     pub fn path(&self) -> &Path {
         &self.path
@@ -94,6 +110,21 @@ fn read(file: &File, path: &Path) -> Result<([u8; 32], Option<Shebang>), ImageEr
         return Err(ImageError::Changed { path: path.to_owned() });
     }
     Ok((hash.finalize().into(), shebang))
+}
+
+/// SHA-256 of the bytes of an open file, whatever they are.
+pub(crate) fn digest(file: &File) -> io::Result<[u8; 32]> {
+    let mut chunk = vec![0_u8; 64 * 1024];
+    let mut hash = Sha256::new();
+    let mut offset = 0_u64;
+    loop {
+        let filled = fill(file, &mut chunk, offset)?;
+        hash.update(&chunk[..filled]);
+        offset += filled as u64;
+        if filled < chunk.len() {
+            return Ok(hash.finalize().into());
+        }
+    }
 }
 
 /// Reads at `offset` until `chunk` is full or the file ends, without moving the handle's own offset.

@@ -26,7 +26,7 @@ mod tier;
 pub use enforced::{Enforced, Given};
 pub use event::{Event, Exit, Signal};
 pub use shebang::Shebang;
-pub use tier::{Guarantee, Tier, UnknownGuarantee, UnknownTier};
+pub use tier::{Engine, Guarantee, Tier, UnknownEngine, UnknownGuarantee, UnknownTier};
 
 // A backend brings: start, Running, reap_orphans, open_program. One line per system, here only.
 #[cfg(target_os = "linux")]
@@ -43,10 +43,10 @@ mod spec;
 pub mod tty;
 
 #[cfg(target_os = "linux")]
-pub use backend::{Running, reap_orphans, start};
+pub use backend::{Running, launch, reap_orphans, start};
 #[cfg(target_os = "linux")]
 pub use error::{ImageError, StartError};
 #[cfg(target_os = "linux")]
 pub use image::Image;
 #[cfg(target_os = "linux")]
-pub use spec::{Spec, Stdio};
+pub use spec::{Limits, Spec, Stdio};

@@ -1,11 +1,12 @@
 //! What a program is started with: arguments, environment, descriptors, directory, tier.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::tty::Pty;
-use crate::{Guarantee, Image, Tier};
+use crate::{Engine, Guarantee, Image, Tier};
 
 /// Where one of the program's standard streams leads.
 #[derive(Debug, Default)]
@@ -24,6 +25,26 @@ pub enum Stdio {
     Terminal,
 }
 
+/// How much a program may use. `None` leaves what the caller has; a limit that the caller has already
+/// is never raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes of private writable memory of each process (RLIMIT_DATA, setrlimit(2)).
+    pub memory: Option<u64>,
+    /// Processes and threads of the user, those outside the program included (RLIMIT_NPROC).
+    pub processes: Option<u64>,
+    /// Seconds of processor time of each process (RLIMIT_CPU).
+    pub cpu: Option<u64>,
+    /// Bytes of a file that it writes (RLIMIT_FSIZE).
+    pub file: Option<u64>,
+}
+
+impl Limits {
+    /// What [`Tier::Lockdown`] holds where nothing else is said: 4 GiB, 4,096 processes, one day.
+    pub const LOCKDOWN: Limits =
+        Limits { memory: Some(4 << 30), processes: Some(4096), cpu: Some(24 * 60 * 60), file: None };
+}
+
 /// All that a program is given. What is not named here, it does not get.
 ///
 /// By default: no arguments, an empty environment, the caller's standard streams and directory, no
@@ -40,6 +61,14 @@ pub struct Spec {
     pub(crate) terminal: Option<Pty>,
     pub(crate) descriptors: Vec<(OwnedFd, i32)>,
     pub(crate) weaker: Vec<Guarantee>,
+    pub(crate) engine: Engine,
+    pub(crate) hidden: Vec<PathBuf>,
+    pub(crate) readable: Vec<PathBuf>,
+    pub(crate) writable: Vec<PathBuf>,
+    pub(crate) sockets: Vec<PathBuf>,
+    pub(crate) pins: Vec<(PathBuf, File)>,
+    pub(crate) limits: Limits,
+    pub(crate) private_group: Option<u32>,
 }
 
 impl Spec {
@@ -57,6 +86,14 @@ impl Spec {
             terminal: None,
             descriptors: Vec::new(),
             weaker: Vec::new(),
+            engine: Engine::Private,
+            hidden: Vec::new(),
+            readable: Vec::new(),
+            writable: Vec::new(),
+            sockets: Vec::new(),
+            pins: Vec::new(),
+            limits: Limits::default(),
+            private_group: None,
         }
     }
 
@@ -137,6 +174,62 @@ impl Spec {
     /// Starts even when these do not hold; [`Enforced`](crate::Enforced) still tells.
     pub fn allow_weaker(mut self, guarantees: impl IntoIterator<Item = Guarantee>) -> Spec {
         self.weaker.extend(guarantees);
+        self
+    }
+
+    /// By which means the tier is held; by default [`Engine::Private`].
+    pub fn engine(mut self, engine: Engine) -> Spec {
+        self.engine = engine;
+        self
+    }
+
+    /// From [`Tier::Hardened`] on, nothing at or beneath `path` can be opened, changed or connected to.
+    /// Beside these, the sockets of agents, D-Bus, desktops and container daemons are hidden always.
+    ///
+    /// In the private engine no new name can be made in the directories above `path` (Landlock gives
+    /// rights to whole trees, so the others are named one by one), and names and sizes stay visible.
+    pub fn hide(mut self, path: impl Into<PathBuf>) -> Spec {
+        self.hidden.push(path.into());
+        self
+    }
+
+    /// In [`Tier::Lockdown`], the file or tree at `path` can be read and executed, beside the system's
+    /// own programs and libraries.
+    pub fn read(mut self, path: impl Into<PathBuf>) -> Spec {
+        self.readable.push(path.into());
+        self
+    }
+
+    /// In [`Tier::Lockdown`], the file or tree at `path` can be read and changed.
+    pub fn write(mut self, path: impl Into<PathBuf>) -> Spec {
+        self.writable.push(path.into());
+        self
+    }
+
+    /// In [`Tier::Hardened`], the socket at `path` can be connected to whoever listens there. Without
+    /// this, a path socket needs a listener of another user, or one within the program's own tree.
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> Spec {
+        self.sockets.push(path.into());
+        self
+    }
+
+    /// In [`Engine::Namespaces`], the program finds these bytes at `path`, whatever is there outside.
+    pub fn pin(mut self, path: impl Into<PathBuf>, content: File) -> Spec {
+        self.pins.push((path.into(), content));
+        self
+    }
+
+    /// Limits beside those of the tier.
+    pub fn limits(mut self, limits: Limits) -> Spec {
+        self.limits = limits;
+        self
+    }
+
+    /// The program runs with this group alone as its real, effective and saved one, in a Landlock domain
+    /// of its own: no process of the user outside can read it. The caller must have the group already as
+    /// its effective or saved one (a setgid program), and the user must not be a member of it.
+    pub fn private_group(mut self, group: u32) -> Spec {
+        self.private_group = Some(group);
         self
     }
 }

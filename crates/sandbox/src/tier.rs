@@ -17,6 +17,17 @@ pub enum Tier {
     Lockdown,
 }
 
+/// By which means Linux holds a tier; other systems have one way only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Engine {
+    /// No user namespace, because one opens the program to the user who made it: Landlock, seccomp, a
+    /// private group or a sealed image.
+    #[default]
+    Private,
+    /// User, PID, mount, IPC, UTS and, in Lockdown, network namespaces beside Landlock and seccomp.
+    Namespaces,
+}
+
 /// One promise of a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Guarantee {
@@ -67,6 +78,15 @@ impl Tier {
             Tier::None => "none",
             Tier::Hardened => "hardened",
             Tier::Lockdown => "lockdown",
+        }
+    }
+}
+
+impl Engine {
+    fn name(self) -> &'static str {
+        match self {
+            Engine::Private => "private",
+            Engine::Namespaces => "namespaces",
         }
     }
 }
@@ -133,6 +153,12 @@ impl fmt::Display for Tier {
     }
 }
 
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.id())
@@ -143,6 +169,11 @@ impl fmt::Display for Guarantee {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no tier is called {0:?}: none, hardened or lockdown")]
 pub struct UnknownTier(pub String);
+
+/// A text that names no engine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no engine is called {0:?}: private or namespaces")]
+pub struct UnknownEngine(pub String);
 
 /// A text that names no guarantee.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +188,17 @@ impl FromStr for Tier {
             .into_iter()
             .find(|tier| tier.name() == text)
             .ok_or_else(|| UnknownTier(text.to_owned()))
+    }
+}
+
+impl FromStr for Engine {
+    type Err = UnknownEngine;
+
+    fn from_str(text: &str) -> Result<Engine, UnknownEngine> {
+        [Engine::Private, Engine::Namespaces]
+            .into_iter()
+            .find(|engine| engine.name() == text)
+            .ok_or_else(|| UnknownEngine(text.to_owned()))
     }
 }
 
@@ -189,6 +231,9 @@ mod tests {
     fn names_are_read_back_as_written() {
         for tier in [Tier::None, Tier::Hardened, Tier::Lockdown] {
             assert_eq!(tier.to_string().parse(), Ok(tier));
+        }
+        for engine in [Engine::Private, Engine::Namespaces] {
+            assert_eq!(engine.to_string().parse(), Ok(engine));
         }
         for guarantee in Guarantee::ALL {
             assert_eq!(guarantee.to_string().parse(), Ok(guarantee));

@@ -9,7 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, InvalidName, SecretName, Variable};
+use crate::confinement::is_default;
+use crate::{Confinement, Digest, EngineName, InvalidName, SecretName, Variable};
 
 /// A grant's number within its vault, as `grants list` shows it. Never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub struct Grant {
     pub caller: CallerRule,
     /// The least tier; a run asks for the same or more.
     pub tier: TierName,
+    /// What it says of the sandbox beside the tier.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub confinement: Confinement,
     /// How the secrets reach the program.
     pub deliver: Delivery,
     /// Output goes out unmasked.
@@ -257,6 +261,7 @@ macro_rules! worded {
 worded!(Effect { Allow => "allow", Deny => "deny" });
 worded!(CallerRule { Any => "any", Terminal => "terminal", Shielded => "shielded" });
 worded!(TierName { None => "none", Hardened => "hardened", Lockdown => "lockdown" });
+worded!(EngineName { Private => "private", Namespaces => "namespaces" });
 worded!(Delivery { Env => "env", Stdin => "stdin", Fd => "fd", File => "file" });
 
 pub use os_text::OsText;
@@ -315,7 +320,7 @@ mod os_text {
 }
 
 /// Paths in JSON, by way of [`OsText`].
-mod os_path {
+pub(crate) mod os_path {
     use std::path::{Path, PathBuf};
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -339,6 +344,21 @@ mod os_path {
 
         pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
             Ok(Option::<OsText>::deserialize(deserializer)?.map(|text| PathBuf::from(text.0)))
+        }
+    }
+
+    pub mod list {
+        use super::*;
+
+        pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(paths.iter().map(OsText::from))
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+            Ok(Vec::<OsText>::deserialize(deserializer)?
+                .into_iter()
+                .map(|text| PathBuf::from(text.0))
+                .collect())
         }
     }
 }

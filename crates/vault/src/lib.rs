@@ -12,6 +12,7 @@ mod access;
 mod backup;
 mod change;
 mod clock;
+mod confinement;
 mod db;
 mod digest;
 mod encode;
@@ -48,6 +49,7 @@ mod witness;
 
 pub use access::{NewSlot, Released};
 pub use backup::BackupReport;
+pub use confinement::{Confinement, EngineName, GuaranteeName, InvalidGuarantee};
 pub use digest::Digest;
 pub use entry::SecretInfo;
 pub use error::{UnlockError, VaultError};

@@ -136,6 +136,11 @@ impl Vault {
         self.dir.path()
     }
 
+    /// Every directory in which this vault keeps something, whether it is there yet or not.
+    pub fn places(&self) -> Vec<PathBuf> {
+        std::iter::once(self.dir.path()).chain(self.witness.directories()).map(Path::to_owned).collect()
+    }
+
     /// The vault's id.
     pub fn id(&self) -> VaultId {
         self.id

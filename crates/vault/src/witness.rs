@@ -55,6 +55,11 @@ impl Witness {
         Self { state: None, runtime: None }
     }
 
+    /// Where the notes are kept.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &Path> {
+        [&self.state, &self.runtime].into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// The place of a vault that no note was ever kept of.
     pub(crate) const NOWHERE: [u8; 32] = [0; 32];
 

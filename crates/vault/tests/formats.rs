@@ -27,6 +27,23 @@ fn file() -> impl Strategy<Value = FileRule> {
     (text(), digest()).prop_map(|(path, sha256)| FileRule { path: path.0.into(), sha256 })
 }
 
+fn confinement() -> impl Strategy<Value = Confinement> {
+    let paths = || vec(text().prop_map(|path| path.0.into()), 0..3);
+    let weaker = proptest::collection::btree_set(
+        proptest::sample::select(GuaranteeName::IDS.to_vec()).prop_map(|id| id.parse().unwrap()),
+        0..3,
+    );
+    (any::<bool>(), weaker, paths(), paths(), paths()).prop_map(
+        |(private, weaker, reads, writes, sockets)| Confinement {
+            engine: if private { EngineName::Private } else { EngineName::Namespaces },
+            weaker,
+            reads,
+            writes,
+            sockets,
+        },
+    )
+}
+
 fn grants() -> impl Strategy<Value = Grant> {
     let args = prop_oneof![
         vec(text(), 0..5).prop_map(ArgsRule::Exact),
@@ -36,8 +53,13 @@ fn grants() -> impl Strategy<Value = Grant> {
     let first =
         (any::<bool>(), vec((secret(), any::<bool>()), 0..4), file(), option::of(text()), option::of(file()));
     let second = (vec(file(), 0..3), args, option::of(text()), any::<bool>(), option::of(any::<u64>()));
-    (first, second, option::of(any::<u32>()), any::<u64>()).prop_map(
-        |((allow, secrets, program, called, script), (pins, args, cwd, raw, expires), uses, created)| Grant {
+    let third = (option::of(any::<u32>()), any::<u64>(), confinement());
+    (first, second, third).prop_map(
+        |(
+            (allow, secrets, program, called, script),
+            (pins, args, cwd, raw, expires),
+            (uses, created, confinement),
+        )| Grant {
             effect: if allow { Effect::Allow } else { Effect::Deny },
             secrets: secrets
                 .into_iter()
@@ -58,6 +80,7 @@ fn grants() -> impl Strategy<Value = Grant> {
             expires,
             uses,
             created,
+            confinement,
             ..grant("A", None)
         },
     )
@@ -89,6 +112,15 @@ proptest! {
     fn a_grant_reads_back_as_it_was(grant in grants()) {
         let json = serde_json::to_string(&grant).unwrap();
         prop_assert_eq!(serde_json::from_str::<Grant>(&json).unwrap(), grant);
+    }
+
+    #[test]
+    fn a_grant_without_the_field_says_nothing_of_its_sandbox(grant in grants()) {
+        let mut json = serde_json::to_value(&grant).unwrap();
+        let had = json.as_object_mut().unwrap().remove("confinement").is_some();
+        prop_assert_eq!(had, grant.confinement != Confinement::default());
+        let without = Grant { confinement: Confinement::default(), ..grant };
+        prop_assert_eq!(serde_json::from_value::<Grant>(json).unwrap(), without);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub fn allow(context: &Context, args: Allow) -> Result<(), Failure> {
         cwd: args.cwd,
         caller: args.caller,
         tier: args.tier,
+        confinement: args.confinement.into(),
         deliver: args.deliver,
         pins: args.pin,
         pass: args.pass,

@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 
+use envseal_engine::confinement::waived;
 use envseal_engine::show::{quote_all, visible};
-use envseal_vault::{ArgsRule, CallerRule, Effect, FileRule, Grant, GrantId, SecretRule};
+use envseal_vault::{ArgsRule, CallerRule, Effect, EngineName, FileRule, Grant, GrantId, SecretRule};
 use serde::Serialize;
 
 use crate::args::{Grants, GrantsAction};
@@ -85,6 +86,20 @@ fn show(context: &Context, id: GrantId) -> Result<(), Failure> {
         line("caller", grant.caller.to_string());
     }
     line("tier", format!("{} or more", grant.tier));
+    let confinement = &grant.confinement;
+    if confinement.engine != EngineName::default() {
+        line("engine", confinement.engine.to_string());
+    }
+    for (label, paths) in
+        [("reads", &confinement.reads), ("writes", &confinement.writes), ("socket", &confinement.sockets)]
+    {
+        for path in paths {
+            line(label, visible(path.as_os_str()));
+        }
+    }
+    for name in &confinement.weaker {
+        line("weaker", waived(*name));
+    }
     line("delivery", grant.deliver.to_string());
     if grant.raw {
         line("output", "may go unmasked".into());

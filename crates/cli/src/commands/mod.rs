@@ -10,6 +10,7 @@ mod deny;
 mod grants;
 mod inbox;
 mod init;
+mod install;
 mod list;
 mod man;
 mod panic;
@@ -22,7 +23,9 @@ mod rotate;
 mod run;
 mod show;
 mod slot;
+mod status;
 mod store;
+mod uninstall;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -50,7 +53,10 @@ pub fn run(context: &Context, command: Command) -> Result<u8, Failure> {
         Command::Backup(args) => backup::backup(context, &args),
         Command::Restore(args) => restore::restore(context, &args),
         Command::Audit(args) => return audit::audit(context, &args),
+        Command::Status => status::status(context),
         Command::Panic => panic::panic(context),
+        Command::Install => install::install(context),
+        Command::Uninstall => uninstall::uninstall(context),
         Command::Demo => demo::demo(),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man { directory } => man::man(&directory),

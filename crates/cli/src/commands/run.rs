@@ -23,6 +23,7 @@ pub fn run(context: &Context, args: Run) -> Result<u8, Failure> {
         program,
         args: command.collect(),
         tier: args.tier,
+        confinement: args.confinement.into(),
         deliver: args.deliver,
         pass: args.pass,
         raw: args.raw,

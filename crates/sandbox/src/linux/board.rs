@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::report::FACTS;
-use crate::{Given, Guarantee};
+use crate::{Engine, Tier};
 
 /// One thing that was read back; its number is its place on the board.
 #[derive(Debug, Clone, Copy)]
@@ -22,12 +22,32 @@ pub(super) enum Fact {
     Stray,
     /// `no_new_privs` is set.
     NoNewPrivileges,
-    /// The program has capabilities in its effective or permitted set.
+    /// The program has capabilities in its effective, permitted or inheritable set.
     Capable,
     /// Device of the file behind the descriptor that is executed, when that is close-on-exec.
     ImageDevice,
     /// Inode of it.
     ImageInode,
+    /// A Landlock domain of the program's own.
+    Domain,
+    /// The seccomp filter was taken.
+    Filter,
+    /// The filter's listener was handed to the watchers.
+    Listener,
+    /// A bit for each attempt that was refused as it must be.
+    Refused,
+    /// Every limit is in force.
+    Limits,
+    /// Real, effective and saved group are the private one.
+    PrivateGroup,
+    /// The image is sealed and this process may not read it.
+    Unreadable,
+    /// A bit for each kind of namespace that is not the supervisor's.
+    Namespaces,
+    /// Every mount is as it was meant to be.
+    Mounts,
+    /// The dynamic loader is the one that nobody can read.
+    Loader,
 }
 
 /// Where a start stands.
@@ -93,10 +113,30 @@ impl Board {
 /// What the facts are held against: known to the supervisor before the start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
+    pub(super) tier: Tier,
+    pub(super) engine: Engine,
     /// A core limit of 0 does not stop dumps here (core(5)).
     pub(super) core_is_piped: bool,
     /// Device and inode of the image.
     pub(super) image: (u64, u64),
+    /// The version of Landlock; 0 where the kernel has none.
+    pub(super) landlock: u32,
+    /// Why nobody could answer for the calls that the filter asks about.
+    pub(super) unanswered: Option<&'static str>,
+    /// Why a process of this user can read every process of its own.
+    pub(super) readable: Option<&'static str>,
+    /// There is to be a private group, and so L6 in every tier.
+    pub(super) private_group: bool,
+    /// Why a private group is none.
+    pub(super) shared_group: Option<&'static str>,
+    /// Programs that may be executed but not read are dumpable all the same (fs.suid_dumpable is 1).
+    pub(super) dumpable: bool,
+    /// A dynamically linked program is started with a loader that nobody can read.
+    pub(super) loader: bool,
+    /// Why that loader protects nothing.
+    pub(super) open_mounts: Option<&'static str>,
+    /// Why a pinned file can be taken away.
+    pub(super) loose_pins: Option<&'static str>,
 }
 
 /// A copy of the board.
@@ -104,77 +144,7 @@ pub(super) struct Expected {
 pub(super) struct Facts(pub(super) [u64; FACTS]);
 
 impl Facts {
-    fn of(&self, fact: Fact) -> u64 {
+    pub(super) fn of(&self, fact: Fact) -> u64 {
         self.0[fact as usize]
-    }
-
-    /// Whether `guarantee` holds by these facts. Allocates nothing: the program asks before it is executed.
-    pub(super) fn hold(&self, guarantee: Guarantee, expected: Expected) -> bool {
-        match guarantee {
-            Guarantee::N1 => {
-                self.of(Fact::Outer) == 1
-                    && self.of(Fact::Inner) == 1
-                    && self.of(Fact::DeathSignal) == libc::SIGKILL as u64
-            }
-            Guarantee::N2 => self.of(Fact::Outer) == 1 && self.of(Fact::Inner) == 1,
-            Guarantee::N3 => match (self.of(Fact::CoreSoft), self.of(Fact::CoreHard)) {
-                (1, 1) => true,
-                // A hard limit that is 0 already cannot be raised to the 1 that stops a pipe.
-                (0, 0) => !expected.core_is_piped,
-                _ => false,
-            },
-            Guarantee::N4 => self.of(Fact::Stray) == 0,
-            Guarantee::N5 => self.of(Fact::NoNewPrivileges) == 1,
-            // The kernel executes the file of a close-on-exec descriptor itself or answers ENOENT: no
-            // script's interpreter and no binfmt_misc handler can take its place (execveat(2)).
-            Guarantee::N6 => (self.of(Fact::ImageDevice), self.of(Fact::ImageInode)) == expected.image,
-            _ => false,
-        }
-    }
-
-    /// Every guarantee that this engine can give, with what the facts say of it.
-    /// `image` is what guards the bytes of the image itself.
-    pub(super) fn judge(&self, expected: Expected, image: &Given) -> Vec<(Guarantee, Given)> {
-        let judge = |guarantee: Guarantee| {
-            let given = match (self.hold(guarantee, expected), guarantee) {
-                (true, Guarantee::N5) if self.of(Fact::Capable) != 0 => {
-                    Given::Guarded("the program keeps the capabilities of its caller".into())
-                }
-                (true, Guarantee::N2) => Given::Guarded(
-                    "a program that ends both watchers with SIGKILL at the same moment escapes".into(),
-                ),
-                (true, Guarantee::N6) => image.clone(),
-                (true, _) => Given::Yes,
-                (false, _) => Given::No(self.why_not(guarantee)),
-            };
-            (guarantee, given)
-        };
-        crate::Tier::None.guarantees().iter().copied().map(judge).collect()
-    }
-
-    fn why_not(&self, guarantee: Guarantee) -> String {
-        match guarantee {
-            Guarantee::N1 | Guarantee::N2 if self.of(Fact::Outer) != 1 => {
-                "the outer watcher is no subreaper, or cannot see the supervisor or /proc/thread-self/children"
-                    .into()
-            }
-            Guarantee::N1 | Guarantee::N2 if self.of(Fact::Inner) != 1 => {
-                "the inner watcher is no subreaper, or cannot see the outer one or /proc/thread-self/children"
-                    .into()
-            }
-            Guarantee::N1 | Guarantee::N2 => "the program has no parent death signal".into(),
-            Guarantee::N3 => format!(
-                "RLIMIT_CORE is {} soft and {} hard, and core dumps go to a pipe",
-                self.of(Fact::CoreSoft),
-                self.of(Fact::CoreHard)
-            ),
-            Guarantee::N4 => match self.of(Fact::Stray) {
-                u64::MAX => "the descriptors of the program cannot be listed".into(),
-                stray => format!("descriptor {} would be inherited", stray - 1),
-            },
-            Guarantee::N5 => "no_new_privs is not set".into(),
-            Guarantee::N6 => "the descriptor that is executed is not the file that was opened".into(),
-            _ => "not of this engine".into(),
-        }
     }
 }

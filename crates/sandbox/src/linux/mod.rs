@@ -13,15 +13,31 @@
 //! the memory of the outer one, which costs no copy and carries what failed back.
 
 mod board;
+mod confine;
+mod connect;
+mod gate;
+mod hidden;
+mod judge;
+mod kept;
+mod landlock;
+pub mod launch;
+mod namespaces;
 mod open;
+mod peer;
 mod plan;
+mod proc_file;
 mod program;
 mod report;
 mod running;
+mod seal;
+mod seccomp;
 mod start;
 mod step;
 mod strings;
+mod surroundings;
 mod sys;
+mod sys_confine;
+mod sys_namespaces;
 mod watch;
 
 pub use running::{Running, reap_orphans};

@@ -2,18 +2,25 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI32;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Resource, getpid, getrlimit};
+use rustix::process::{Resource, getpid};
+use rustix::termios::isatty;
 
 use super::board::{Board, Expected};
+use super::hidden::{Hidden, bytes, resolve};
+use super::landlock::{self, Rules};
+use super::namespaces::{World, terminal_path};
+use super::seal::seal;
+use super::seccomp::Filter;
 use super::strings::Strings;
-use super::sys;
-use crate::{Guarantee, Image, Spec, StartError, Stdio};
+use super::{surroundings, sys};
+use crate::{Engine, Guarantee, Image, Spec, StartError, Stdio, Tier};
 
 /// The highest number that a declared descriptor may have in the program.
 const HIGHEST: i32 = 511;
@@ -28,8 +35,37 @@ pub(super) struct Move {
     pub(super) declared: bool,
 }
 
+/// The two ends of the way that a filter's listener takes from the program to a watcher.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gate {
+    pub(super) program: RawFd,
+    pub(super) watcher: RawFd,
+}
+
+/// How a hidden path is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Try {
+    /// Open the file.
+    Open,
+    /// Make a file of this name.
+    Make,
+}
+
 /// What the new processes do.
 pub(super) struct Plan {
+    pub(super) tier: Tier,
+    pub(super) filter: Option<&'static Filter>,
+    pub(super) ruleset: Option<RawFd>,
+    pub(super) gate: Option<Gate>,
+    /// What the program tries to open or make, and must not be able to.
+    pub(super) tries: Vec<(CString, Try)>,
+    /// What connect(2) never reaches, and what it reaches whoever listens; canonical.
+    pub(super) hidden: Vec<CString>,
+    pub(super) sockets: Vec<CString>,
+    pub(super) private_group: Option<u32>,
+    /// The namespaces, in the engine that has them.
+    pub(super) world: Option<World>,
+    limits: Vec<(Resource, u64)>,
     pub(super) argv: Strings,
     pub(super) envp: Strings,
     pub(super) directory: Option<CString>,
@@ -60,7 +96,10 @@ pub(super) struct Ends {
     pub(super) terminal: Option<OwnedFd>,
     /// The program's ends; dropped once the watchers have their copies.
     pub(super) given: Vec<OwnedFd>,
+    pub(super) rules: Option<Rules>,
     pub(super) image: Image,
+    /// What is executed is a sealed copy of the image.
+    pub(super) is_sealed: bool,
 }
 
 impl Plan {
@@ -72,22 +111,41 @@ impl Plan {
         let directory = spec.directory.as_ref().map(|path| c_string(path.as_os_str(), "the directory"));
         let directory = directory.transpose()?;
 
-        let failed = |step| move |error: rustix::io::Errno| StartError::System { step, source: error.into() };
-        let image = rustix::fs::fstat(spec.image.file()).map_err(failed("look at the image"))?;
-        let (link, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .map_err(failed("make a link to the watchers"))?;
+        let failed = |step| move |error: io::Error| StartError::System { step, source: error };
+        let hidden = Hidden::new(spec.hidden.iter().map(PathBuf::as_path));
+        let names = |paths: &mut dyn Iterator<Item = &Path>| -> Vec<CString> {
+            paths.filter_map(|path| CString::new(bytes(path)).ok()).collect()
+        };
+        // Where there can be no copy, L6 is not given and tells.
+        let sealed = if spec.tier == Tier::Lockdown { seal(&spec.image).ok() } else { None };
+        let image_fd = sealed.as_ref().map_or(spec.image.file().as_fd(), AsFd::as_fd);
+        let image = rustix::fs::fstat(image_fd).map_err(|error| failed("look at the image")(error.into()))?;
+        let pair = |step| {
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|error| failed(step)(error.into()))
+        };
+        let (link, far) = pair("make a link to the watchers")?;
 
         let mut given = Vec::with_capacity(8);
         let mut declared: Vec<(RawFd, RawFd)> = Vec::with_capacity(4);
-        let (master, slave) = spec.terminal.map(|pty| (pty.master, pty.slave)).unzip();
+        let (master, slave) = spec.terminal.take().map(|pty| (pty.master, pty.slave)).unzip();
         let mut streams = [None, None, None];
-        for ((stream, parent), target) in spec.streams.into_iter().zip(&mut streams).zip(0..) {
+        for ((stream, parent), target) in
+            std::mem::take(&mut spec.streams).into_iter().zip(&mut streams).zip(0..)
+        {
             let (source, end) = open_stream(stream, target, slave.as_ref())?;
             *parent = end;
             declared.push((source.as_raw_fd(), target));
             given.push(source);
         }
-        for (descriptor, number) in spec.descriptors {
+        let terminals: Vec<BorrowedFd<'_>> =
+            given.iter().chain(&slave).filter(|stream| isatty(stream)).map(AsFd::as_fd).collect();
+        let terminal_path = terminals.first().and_then(terminal_path);
+        let rules = landlock::rules(&spec, &hidden, &terminals, landlock::version())
+            .map_err(|error| failed("make the Landlock rules")(io::Error::other(error)))?;
+        let version = rules.as_ref().map_or(0, |rules| rules.version);
+        let filter = surroundings::filter(&spec);
+        for (descriptor, number) in spec.descriptors.drain(..) {
             if !(3..=HIGHEST).contains(&number) || declared.iter().any(|&(_, target)| target == number) {
                 return Err(StartError::Descriptor { number });
             }
@@ -95,12 +153,30 @@ impl Plan {
             given.push(descriptor);
         }
 
-        let free = declared.iter().map(|&(_, target)| target).max().unwrap_or(2) + 1;
-        let step = |source, target, declared| Move { source, target, between: AtomicI32::new(-1), declared };
-        let mut moves =
-            vec![step(far.as_raw_fd(), free, false), step(spec.image.file().as_raw_fd(), free + 1, false)];
-        moves.extend(slave.as_ref().map(|slave| step(slave.as_raw_fd(), free + 2, false)));
-        moves.extend(declared.into_iter().map(|(source, target)| step(source, target, true)));
+        let mut free = declared.iter().map(|&(_, target)| target).max().unwrap_or(2) + 1;
+        let mut moves = Vec::with_capacity(declared.len() + 6);
+        let mut keep = |source: RawFd| {
+            let target = free;
+            free += 1;
+            moves.push(Move { source, target, between: AtomicI32::new(-1), declared: false });
+            target
+        };
+        let (link_at, image_at) = (keep(far.as_raw_fd()), keep(image_fd.as_raw_fd()));
+        let terminal_at = slave.as_ref().map(|slave| keep(slave.as_raw_fd()));
+        let ruleset_at = rules.as_ref().map(|rules| keep(rules.ruleset.as_raw_fd()));
+        let mut gate_at = None;
+        if filter.is_some_and(Filter::notifies) {
+            let (program, watcher) = pair("make a way for the filter's listener")?;
+            gate_at = Some(Gate { program: keep(program.as_raw_fd()), watcher: keep(watcher.as_raw_fd()) });
+            given.extend([program, watcher]);
+        }
+        let (mut world, mut kept) = (None, Vec::new());
+        if spec.engine == Engine::Namespaces {
+            let (made, open) = World::new(&mut spec, &hidden, terminal_path, version, &mut keep)?;
+            (world, kept) = (Some(made), open);
+        }
+        let declare = |(source, target)| Move { source, target, between: AtomicI32::new(-1), declared: true };
+        moves.extend(declared.into_iter().map(declare));
         let mut targets: Vec<RawFd> = moves.iter().map(|step| step.target).collect();
         targets.sort_unstable();
 
@@ -110,20 +186,60 @@ impl Plan {
             directory,
             moves,
             targets,
-            link: free,
-            image: free + 1,
-            terminal: slave.as_ref().map(|_| free + 2),
+            link: link_at,
+            image: image_at,
+            terminal: terminal_at,
             supervisor: getpid().as_raw_nonzero().get(),
             group: if slave.is_some() { 0 } else { sys::process_group() },
             outer: AtomicI32::new(0),
             inner: AtomicI32::new(0),
             waived: spec.weaker.iter().fold(0, |mask, &guarantee| mask | bit(guarantee)),
-            expected: Expected { core_is_piped: core_is_piped(), image: (image.st_dev, image.st_ino) },
+            expected: Expected {
+                tier: spec.tier,
+                engine: spec.engine,
+                core_is_piped: surroundings::core_is_piped(),
+                image: (image.st_dev, image.st_ino),
+                landlock: version,
+                unanswered: surroundings::unanswered(filter),
+                readable: surroundings::readable(),
+                private_group: spec.private_group.is_some(),
+                shared_group: spec.private_group.and_then(surroundings::shared_group),
+                dumpable: sealed.is_some() && surroundings::suid_is_dumpable(),
+                loader: world.as_ref().is_some_and(World::has_loader),
+                open_mounts: world.as_ref().and_then(|world| world.open_mounts),
+                loose_pins: world.as_ref().and_then(|world| world.loose_pins),
+            },
+            tier: spec.tier,
+            filter,
+            ruleset: ruleset_at,
+            gate: gate_at,
+            tries: if spec.tier >= Tier::Hardened { surroundings::tries(&hidden) } else { Vec::new() },
+            hidden: names(&mut hidden.iter()),
+            sockets: names(
+                &mut spec
+                    .sockets
+                    .iter()
+                    .map(|path| resolve(path))
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .map(PathBuf::as_path),
+            ),
+            private_group: spec.private_group,
+            world,
+            limits: surroundings::limits(&spec),
             board: Board::new(),
             stacks: Vec::with_capacity(3 * sys::STACK),
         };
         given.extend([Some(far), slave].into_iter().flatten());
-        Ok((plan, Ends { link, streams, terminal: master, given, image: spec.image }))
+        let is_sealed = sealed.is_some();
+        given.extend(sealed);
+        given.extend(kept);
+        Ok((plan, Ends { link, streams, terminal: master, given, rules, image: spec.image, is_sealed }))
+    }
+
+    /// The limits of the program.
+    pub(super) fn limits(&self) -> &[(Resource, u64)] {
+        &self.limits
     }
 
     /// The upper end of one of the three stacks.
@@ -205,13 +321,4 @@ fn wipe(value: OsString) {
 
 fn c_string(text: &OsStr, place: &'static str) -> Result<CString, StartError> {
     CString::new(text.as_bytes()).map_err(|_| StartError::Nul { place })
-}
-
-/// Whether a core limit of 0 would still feed a dump to a program (core(5)). Asked only where it matters.
-fn core_is_piped() -> bool {
-    if getrlimit(Resource::Core).maximum != Some(0) {
-        return false;
-    }
-    // Unreadable counts as the worse case.
-    std::fs::read("/proc/sys/kernel/core_pattern").map_or(true, |pattern| pattern.starts_with(b"|"))
 }

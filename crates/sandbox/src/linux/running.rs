@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{WaitId, WaitIdOptions, WaitOptions, wait, waitid};
 
+use super::launch::Helper;
 use super::report::{Order, REPORT, Report};
 use crate::tty::Size;
 use crate::{Enforced, Event, Exit, Signal};
@@ -17,8 +18,11 @@ use crate::{Enforced, Event, Exit, Signal};
 /// As a descriptor ([`AsFd`]) it becomes readable when [`Running::next_event`] has something to tell.
 #[derive(Debug)]
 pub struct Running {
-    parts: Parts,
+    /// There until [`Running::into_parts`] takes them.
+    parts: Option<Parts>,
     exit: Option<Exit>,
+    /// The launcher's process, where that started it.
+    helper: Option<Helper>,
 }
 
 /// What a start leaves in the supervisor's hands.
@@ -35,52 +39,70 @@ pub(super) struct Parts {
 
 impl Running {
     pub(super) fn new(parts: Parts) -> Running {
-        Running { parts, exit: None }
+        Running { parts: Some(parts), exit: None, helper: None }
+    }
+
+    /// Of a program whose supervisor is the launcher.
+    pub(super) fn launched(parts: Parts, helper: Helper) -> Running {
+        Running { parts: Some(parts), exit: None, helper: Some(helper) }
+    }
+
+    /// Lets go of the program without ending it.
+    pub(super) fn into_parts(mut self) -> Parts {
+        self.parts.take().expect("only this takes them, and it takes the whole")
+    }
+
+    fn parts(&self) -> &Parts {
+        self.parts.as_ref().expect("taken only with the whole")
+    }
+
+    fn stream(&mut self, number: usize) -> Option<OwnedFd> {
+        self.parts.as_mut().and_then(|parts| parts.streams[number].take())
     }
 
     /// The program's process number. Signals go through [`Running::signal`], which cannot hit another
     /// process that got the number later.
     pub fn pid(&self) -> u32 {
-        self.parts.pid.unsigned_abs()
+        self.parts().pid.unsigned_abs()
     }
 
     /// The guarantees that were read back.
     pub fn enforced(&self) -> &Enforced {
-        &self.parts.enforced
+        &self.parts().enforced
     }
 
     /// Whether the program shares the caller's process group, and so gets what the terminal's keys send to
     /// the group: a caller that forwards signals must not forward those (`SI_KERNEL`) a second time.
     /// Without a terminal of its own it does.
     pub fn shares_process_group(&self) -> bool {
-        !self.parts.own_session
+        !self.parts().own_session
     }
 
     /// The end to write to, when standard input is a pipe; once.
     pub fn take_stdin(&mut self) -> Option<OwnedFd> {
-        self.parts.streams[0].take()
+        self.stream(0)
     }
 
     /// The end to read from, when standard output is a pipe; once.
     pub fn take_stdout(&mut self) -> Option<OwnedFd> {
-        self.parts.streams[1].take()
+        self.stream(1)
     }
 
     /// The end to read from, when standard error is a pipe; once.
     pub fn take_stderr(&mut self) -> Option<OwnedFd> {
-        self.parts.streams[2].take()
+        self.stream(2)
     }
 
     /// The master of the program's terminal, a second descriptor of it at each call. A read gives EIO once
     /// no process has the terminal open any more.
     pub fn terminal(&self) -> Option<io::Result<OwnedFd>> {
-        self.parts.terminal.as_ref().map(OwnedFd::try_clone)
+        self.parts().terminal.as_ref().map(OwnedFd::try_clone)
     }
 
     /// Sets the size of the program's terminal, whose foreground group is told (SIGWINCH). Without a
     /// terminal of its own it shares the caller's, and there is nothing to do.
     pub fn resize(&self, size: Size) -> io::Result<()> {
-        self.parts.terminal.as_ref().map_or(Ok(()), |terminal| size.apply(terminal))
+        self.parts().terminal.as_ref().map_or(Ok(()), |terminal| size.apply(terminal))
     }
 
     /// Sends `signal` to the program alone. When it has ended already, nothing happens.
@@ -109,7 +131,7 @@ impl Running {
             return Ok(());
         }
         loop {
-            return match send(&self.parts.link, &order.encode(), SendFlags::NOSIGNAL) {
+            return match send(&self.parts().link, &order.encode(), SendFlags::NOSIGNAL) {
                 Err(Errno::INTR) => continue,
                 Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
                 Err(error) => Err(error.into()),
@@ -124,7 +146,7 @@ impl Running {
         }
         let mut bytes = [0; REPORT];
         let report = loop {
-            match recv(&self.parts.link, &mut bytes, RecvFlags::DONTWAIT) {
+            match recv(&self.parts().link, &mut bytes, RecvFlags::DONTWAIT) {
                 Ok((_, REPORT)) => break Report::decode(&bytes),
                 // The inner watcher was ended; the outer one ends the tree.
                 Ok(_) | Err(Errno::CONNRESET) => break None,
@@ -139,7 +161,7 @@ impl Running {
             Some(Report::Exited { code }) => self.ended(Exit::Code(code)),
             Some(Report::Killed { signal }) => self.ended(Exit::Signal(signal)),
             _ => {
-                bury(&self.parts.watcher);
+                bury(&self.parts().watcher);
                 self.ended(Exit::Signal(libc::SIGKILL))
             }
         }))
@@ -163,7 +185,7 @@ impl Running {
             if let Some(exit) = self.try_wait()? {
                 return Ok(exit);
             }
-            match poll(&mut [PollFd::new(&self.parts.link, PollFlags::IN)], None) {
+            match poll(&mut [PollFd::new(&self.parts().link, PollFlags::IN)], None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -173,20 +195,23 @@ impl Running {
 
 impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.parts.link.as_fd()
+        self.parts().link.as_fd()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.exit.is_some() || self.kill_tree().is_ok() {
-            bury(&self.parts.watcher);
+        if self.parts.is_some() && (self.exit.is_some() || self.kill_tree().is_ok()) {
+            bury(&self.parts().watcher);
         }
+        drop(self.helper.take());
     }
 }
 
-/// Waits for the end of the outer watcher, which is the end of the tree.
+/// Waits for the end of the outer watcher, which is the end of the tree, and reaps it where it is a child.
 pub(super) fn bury(watcher: &OwnedFd) {
+    // A watcher of the launcher is not this process's child, for which waitid would not wait.
+    while let Err(Errno::INTR) = poll(&mut [PollFd::new(watcher, PollFlags::IN)], None) {}
     let any = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
     while let Err(Errno::INTR) = waitid(WaitId::PidFd(watcher.as_fd()), any) {}
 }

@@ -7,13 +7,15 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::board::Facts;
+use super::judge::judge;
+use super::namespaces::refusal;
 use super::plan::{Ends, Plan};
 use super::report::{REPORT, Report};
 use super::running::{Parts, Running, bury};
 use super::step::Step;
 use super::sys::{block_signals, spawn};
 use super::watch::Outer;
-use crate::{Enforced, Given, Guarantee, Spec, StartError, Tier};
+use crate::{Enforced, Given, Guarantee, Spec, StartError};
 
 /// Starts the program of `spec` in its tier.
 ///
@@ -24,7 +26,6 @@ use crate::{Enforced, Given, Guarantee, Spec, StartError, Tier};
 /// The watchers are copies of this process: memory that must not be copied needs `MADV_DONTFORK`.
 pub fn start(spec: Spec) -> Result<Running, StartError> {
     let (tier, waived) = (spec.tier, spec.weaker.clone());
-    refuse_missing(&Enforced::new(tier, promised(&spec)), &waived)?;
     if spec.image.shebang().is_some() {
         return Err(StartError::Script { path: spec.image.path().to_owned() });
     }
@@ -37,11 +38,14 @@ pub fn start(spec: Spec) -> Result<Running, StartError> {
     let failed = |source| StartError::System { step: "make the outer watcher", source };
     let (_, watcher) = made.map_err(failed)?;
     let watcher = watcher.ok_or_else(|| failed(Errno::NOSYS.into()))?;
-    let Ends { link, streams, terminal, given, image } = ends;
-    drop(given);
+    let Ends { link, streams, terminal, given, rules, image, is_sealed } = ends;
+    drop((given, rules));
 
     let expected = plan.expected;
-    let enforced = |facts: Facts| Enforced::new(tier, facts.judge(expected, &image.guarded()));
+    let enforced = |facts: Facts| {
+        let guarded = if is_sealed { Given::Yes } else { image.guarded() };
+        Enforced::new(tier, judge(&facts, &expected, &guarded))
+    };
     let error = match first_report(&link) {
         Some(Report::Started { pid, facts }) => {
             let enforced = enforced(facts);
@@ -58,21 +62,17 @@ pub fn start(spec: Spec) -> Result<Running, StartError> {
             let missing = enforced(facts).missing();
             StartError::NotGiven { tier, missing: unwaived(missing, &waived) }
         }
-        Some(Report::Failed { step, errno }) => failure(step, errno, image.path().to_owned(), directory),
+        Some(Report::Failed { step, errno }) => match Step::from_number(step) {
+            Some(step @ (Step::Namespaces | Step::Identity | Step::World)) => {
+                refusal(tier, step, errno, plan.world.as_ref())
+            }
+            step => failure(step, errno, image.path().to_owned(), directory),
+        },
         _ => StartError::Killed,
     };
     drop(link);
     bury(&watcher);
     Err(error)
-}
-
-/// What this engine can give at best; all else is refused before anything is started.
-fn promised(spec: &Spec) -> Vec<(Guarantee, Given)> {
-    let best = |&guarantee: &Guarantee| match guarantee {
-        Guarantee::N6 => (guarantee, spec.image.guarded()),
-        _ => (guarantee, Given::Yes),
-    };
-    Tier::None.guarantees().iter().map(best).collect()
 }
 
 fn refuse_missing(enforced: &Enforced, waived: &[Guarantee]) -> Result<(), StartError> {
@@ -95,9 +95,9 @@ fn first_report(link: impl std::os::fd::AsFd) -> Option<Report> {
     }
 }
 
-fn failure(step: u32, errno: i32, image: PathBuf, directory: PathBuf) -> StartError {
+fn failure(step: Option<Step>, errno: i32, image: PathBuf, directory: PathBuf) -> StartError {
     let source = io::Error::from_raw_os_error(errno);
-    match Step::from_number(step) {
+    match step {
         Some(Step::Execute) => StartError::Exec { path: image, source },
         Some(Step::Directory) => StartError::Directory { path: directory, source },
         Some(Step::Ended) | None => StartError::Killed,

@@ -10,6 +10,12 @@ pub(super) enum Step {
     Supervisor,
     /// Make the inner watcher.
     Watcher,
+    /// Make the user namespace, or the others.
+    Namespaces,
+    /// Give the user namespace the caller's user and group.
+    Identity,
+    /// Make what the program sees; the errno carries which part of it.
+    World,
     /// Take the terminal.
     Terminal,
     /// Join the process group.
@@ -25,10 +31,13 @@ pub(super) enum Step {
 }
 
 impl Step {
-    const ALL: [(Step, &'static str); 9] = [
+    const ALL: [(Step, &'static str); 12] = [
         (Step::Descriptors, "arrange the program's descriptors"),
         (Step::Supervisor, "watch the supervisor"),
         (Step::Watcher, "make the inner watcher"),
+        (Step::Namespaces, "make the namespaces"),
+        (Step::Identity, "map the user and the group"),
+        (Step::World, "make the program's view of the system"),
         (Step::Terminal, "take the terminal"),
         (Step::Group, "join the process group"),
         (Step::Process, "make the program's process"),

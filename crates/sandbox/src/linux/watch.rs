@@ -1,6 +1,6 @@
 //! The two watchers. Each ends the whole tree when the other, or the supervisor, is gone.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::Ordering::SeqCst;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -15,11 +15,16 @@ use rustix::process::{
 use rustix::thread::set_no_new_privs;
 
 use super::board::{Fact, Stage};
+use super::confine::drop_capabilities;
+use super::connect::{Doorman, PENDING};
+use super::gate::{self, Turnstile};
+use super::namespaces;
 use super::plan::Plan;
 use super::program::Program;
 use super::report::{ORDER, Order, Report};
 use super::step::Step;
 use super::sys::{self, Role, spawn};
+use crate::Tier;
 
 /// What the outer watcher's end is to the inner one: a signal that it can tell from others by asking.
 const OUTER_ENDED: Signal = Signal::TERM;
@@ -34,8 +39,11 @@ pub(super) struct Inner;
 
 impl Role for Outer {
     // No signal at the end, so that waits of the caller that are not ours never see this child.
-    const FLAGS: i32 = libc::CLONE_PIDFD;
     const STACK: usize = 0;
+
+    fn flags(_: &Plan) -> i32 {
+        libc::CLONE_PIDFD
+    }
 
     fn run(plan: &Plan) -> i32 {
         // The memory is a copy of the supervisor's: no other process of the user shall read it here.
@@ -67,46 +75,106 @@ fn guard(plan: &Plan, link: &mut i32) -> Result<(), (Step, i32)> {
     plan.board.set(Fact::Outer, (reaper && children.is_ok()).into());
     plan.outer.store(raw(Some(getpid())), SeqCst);
 
-    let (_, inner) = spawn::<Inner>(plan).map_err(|error| (Step::Watcher, errno(&error)))?;
+    let mut keeper = None;
+    if let Some(world) = &plan.world {
+        let own = pidfd_open(getpid(), PidfdFlags::empty());
+        world.outer.store(own.map_err(|error| (Step::Watcher, error.raw_os_error()))?.into_raw_fd(), SeqCst);
+        keeper = namespaces::become_owner(plan, &world.identity)?;
+    }
+    let made = if plan.world.is_some() { Step::Namespaces } else { Step::Watcher };
+    let (_, inner) = spawn::<Inner>(plan).map_err(|error| (made, errno(&error)))?;
+    if plan.world.is_some() {
+        namespaces::reap(keeper);
+        drop_capabilities();
+    }
     let inner = inner.ok_or((Step::Watcher, Errno::NOSYS.raw_os_error()))?;
     let children = children.ok();
-    keep_only([supervisor.as_raw_fd(), inner.as_raw_fd(), number(children.as_ref())]);
+    let gate = plan.gate.filter(|_| plan.tier == Tier::Lockdown).map(|gate| gate.watcher);
+    keep_only([supervisor.as_raw_fd(), inner.as_raw_fd(), number(children.as_ref()), gate.unwrap_or(-1)]);
     // Out of reach of what a terminal, or a signal to the caller's process group, does.
     let _ = setsid();
 
-    let mut ends = [PollFd::new(&supervisor, PollFlags::IN), PollFd::new(&inner, PollFlags::IN)];
-    while poll(&mut ends, None) == Err(Errno::INTR) {}
+    watch(&supervisor, &inner, gate);
     end_children(children.as_ref(), |_, _| {});
     Ok(())
 }
 
+/// Returns when the supervisor or the inner watcher has ended.
+fn watch(supervisor: &OwnedFd, inner: &OwnedFd, gate: Option<i32>) {
+    let mut turnstile = if gate.is_some() { Turnstile::Waiting } else { Turnstile::Closed };
+    let gate = sys::borrow(gate.unwrap_or(0));
+    loop {
+        let (ended, asked) = {
+            let awaited = turnstile.awaited(gate);
+            let mut ends = [
+                PollFd::new(supervisor, PollFlags::IN),
+                PollFd::new(inner, PollFlags::IN),
+                // A third that is the first again is as good as none.
+                PollFd::from_borrowed_fd(awaited.unwrap_or(supervisor.as_fd()), PollFlags::IN),
+            ];
+            if poll(&mut ends, None) == Err(Errno::INTR) {
+                continue;
+            }
+            let [supervisor, inner, asked] = [0, 1, 2].map(|place: usize| ends[place].revents());
+            (!supervisor.is_empty() || !inner.is_empty(), asked.contains(PollFlags::IN))
+        };
+        if ended {
+            return;
+        }
+        // Gone without having asked: the program was ended before its execution.
+        turnstile = if asked { turnstile.turn(gate) } else { Turnstile::Closed };
+    }
+}
+
 impl Role for Inner {
-    const FLAGS: i32 = libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD;
     const STACK: usize = 1;
+
+    fn flags(plan: &Plan) -> i32 {
+        let own = plan.world.as_ref().map_or(0, |_| namespaces::flags(plan.tier));
+        libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD | own
+    }
 
     fn run(plan: &Plan) -> i32 {
         let link = sys::borrow(plan.link);
         match launch(plan) {
-            Ok((program, signals, children)) => serve(plan, program, &signals, children.as_ref()),
+            Ok(launched) => serve(plan, launched),
             Err((step, errno)) => tell(link, Report::Failed { step: step as u32, errno }),
         }
         0
     }
 }
 
+/// What the inner watcher holds while the program runs.
+struct Launched {
+    program: Pid,
+    signals: OwnedFd,
+    children: Option<OwnedFd>,
+    doorman: Option<Doorman>,
+}
+
 /// Makes the program's process, and tells what became of it.
-fn launch(plan: &Plan) -> Result<(Pid, OwnedFd, Option<OwnedFd>), (Step, i32)> {
+fn launch(plan: &Plan) -> Result<Launched, (Step, i32)> {
     let at = |step| move |error: Errno| (step, error.raw_os_error());
     plan.inner.store(raw(Some(getpid())), SeqCst);
-    let told = set_parent_process_death_signal(Some(OUTER_ENDED)).is_ok()
-        && parent_process_death_signal() == Ok(Some(OUTER_ENDED))
-        && raw(getppid()) == plan.outer.load(SeqCst);
+    // As the supervisor numbers them.
+    let numbered = plan.world.as_ref().and_then(|_| open_children().ok());
+    if let Some(world) = &plan.world {
+        namespaces::enter(plan, world)?;
+    }
+    let told = match &plan.world {
+        Some(world) => namespaces::end_with_outer(world) && numbered.is_some(),
+        None => {
+            set_parent_process_death_signal(Some(OUTER_ENDED)).is_ok()
+                && parent_process_death_signal() == Ok(Some(OUTER_ENDED))
+                && raw(getppid()) == plan.outer.load(SeqCst)
+        }
+    };
     let children = open_children();
     plan.board.set(Fact::Inner, (told && become_subreaper() && children.is_ok()).into());
     if let Some(terminal) = plan.terminal {
         setsid().map_err(at(Step::Terminal))?;
         ioctl_tiocsctty(sys::borrow(terminal)).map_err(at(Step::Terminal))?;
-    } else if plan.group != 0 {
+    } else if plan.group != 0 && plan.world.is_none() {
         // A signal to the caller's process group shall not meet both the tree and its watcher.
         setpgid(None, None).map_err(at(Step::Group))?;
     }
@@ -118,6 +186,13 @@ fn launch(plan: &Plan) -> Result<(Pid, OwnedFd, Option<OwnedFd>), (Step, i32)> {
     plan.envp.wipe();
     let (pid, _) = made.map_err(|error| (Step::Process, errno(&error)))?;
     let program = Pid::from_raw(pid).ok_or((Step::Process, 0))?;
+    if plan.world.is_some() && plan.terminal.is_none() && plan.group != 0 {
+        // The program could not name the caller's group here, and so stayed where it was made.
+        setpgid(None, None).map_err(at(Step::Group))?;
+    }
+    // The first child: what is left behind comes after it.
+    let pid = numbered.as_ref().map_or(pid, |children| first_child(children).unwrap_or(0));
+    drop(numbered);
     let report = match plan.board.stage() {
         Stage::Executing => Report::Started { pid, facts: plan.board.facts() },
         Stage::Lacking => Report::Lacking { facts: plan.board.facts() },
@@ -129,28 +204,32 @@ fn launch(plan: &Plan) -> Result<(Pid, OwnedFd, Option<OwnedFd>), (Step, i32)> {
     };
     tell(sys::borrow(plan.link), report);
     let children = children.ok();
-    keep_only([plan.link, signals.as_raw_fd(), number(children.as_ref())]);
-    Ok((program, signals, children))
+    let gate = plan.gate.filter(|_| plan.tier < Tier::Lockdown);
+    let listener = gate.and_then(|gate| gate::listener(sys::borrow(gate.watcher)));
+    keep_only([plan.link, signals.as_raw_fd(), number(children.as_ref()), number(listener.as_ref())]);
+    if plan.tier >= Tier::Hardened {
+        // It connects in the program's stead, and may therefore do no more than the program.
+        drop_capabilities();
+    }
+    Ok(Launched { program, signals, children, doorman: listener.map(Doorman::new) })
 }
 
 /// Reports what the program does and obeys, until it ends or has to.
-fn serve(plan: &Plan, program: Pid, signals: &OwnedFd, children: Option<&OwnedFd>) {
+fn serve(plan: &Plan, launched: Launched) {
+    let Launched { program, signals, children, mut doorman } = launched;
     let link = sys::borrow(plan.link);
     let pid = raw(Some(program));
     let mut exit = None;
     let mut alone = false;
     while exit.is_none() && !alone {
-        let mut ends = [PollFd::new(&link, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
-        if poll(&mut ends, None) == Err(Errno::INTR) {
-            continue;
-        }
-        if !ends[1].revents().is_empty() {
+        let [told, ordered, asked] = wait_for(link, &signals, doorman.as_ref());
+        if told {
             // Room for both signals; what matters is asked of the kernel, not of them.
-            let _ = read(signals, &mut [0_u8; 256]);
-            alone = raw(getppid()) != plan.outer.load(SeqCst);
+            let _ = read(&signals, &mut [0_u8; 256]);
+            alone = plan.world.is_none() && raw(getppid()) != plan.outer.load(SeqCst);
             reap(program, link, &mut exit);
         }
-        if !ends[0].revents().is_empty() && exit.is_none() {
+        if ordered && exit.is_none() {
             match order(link) {
                 Ok(Some(Order::Signal(signal))) => sys::kill(pid, signal),
                 Ok(Some(Order::Group(signal))) => {
@@ -160,8 +239,16 @@ fn serve(plan: &Plan, program: Pid, signals: &OwnedFd, children: Option<&OwnedFd
                 Ok(None) => {}
             }
         }
+        if let Some(doorman) = &mut doorman {
+            if asked {
+                doorman.answer(plan);
+            }
+            doorman.go_on(plan);
+        }
     }
-    end_children(children, |ended, status| {
+    // Whoever waits for an answer is ended too.
+    drop(doorman);
+    end_children(children.as_ref(), |ended, status| {
         if ended == program {
             exit = Some(status);
         }
@@ -174,6 +261,32 @@ fn serve(plan: &Plan, program: Pid, signals: &OwnedFd, children: Option<&OwnedFd
         }
     };
     tell(link, report);
+}
+
+/// Waits; gives whether the signals, the link and the doorman's listener have something to tell.
+fn wait_for(link: BorrowedFd<'_>, signals: &OwnedFd, doorman: Option<&Doorman>) -> [bool; 3] {
+    let nothing = || PollFd::new(signals, PollFlags::empty());
+    let mut ends: [PollFd<'_>; 3 + PENDING] = std::array::from_fn(|_| nothing());
+    ends[0] = PollFd::new(signals, PollFlags::IN);
+    ends[1] = PollFd::from_borrowed_fd(link, PollFlags::IN);
+    let mut count = 2;
+    if let Some(doorman) = doorman {
+        ends[2] = PollFd::from_borrowed_fd(doorman.listener(), PollFlags::IN);
+        count = 3;
+        for (end, socket) in ends[3..].iter_mut().zip(doorman.sockets()) {
+            *end = PollFd::from_borrowed_fd(socket, PollFlags::OUT);
+            count += 1;
+        }
+    }
+    let patience = doorman.and_then(Doorman::patience);
+    match poll(&mut ends[..count], patience.as_ref()) {
+        Ok(_) => {
+            let [told, ordered, asked] = [0, 1, 2].map(|place: usize| ends[place].revents());
+            // A listener that only hangs up has nothing to receive, and a receive would wait for ever.
+            [!told.is_empty(), !ordered.is_empty(), count > 2 && asked.contains(PollFlags::IN)]
+        }
+        Err(_) => [false; 3],
+    }
 }
 
 /// Takes every change of a child that waits to be taken; orphans of the tree are children too.
@@ -243,7 +356,7 @@ fn arrange(plan: &Plan, link: &mut i32) -> Result<(), (Step, i32)> {
     for step in &plan.moves {
         let copy = fcntl_dupfd_cloexec(sys::borrow(step.source), clear);
         let copy = copy.map_err(|error| failed(error.raw_os_error()))?;
-        step.between.store(std::os::fd::IntoRawFd::into_raw_fd(copy), SeqCst);
+        step.between.store(copy.into_raw_fd(), SeqCst);
     }
     *link = plan.moves.first().map_or(-1, |step| step.between.load(SeqCst));
     for step in &plan.moves {
@@ -263,7 +376,14 @@ fn open_children() -> rustix::io::Result<OwnedFd> {
     open(c"/proc/thread-self/children", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn keep_only(mut numbers: [i32; 3]) {
+fn first_child(children: &OwnedFd) -> Option<i32> {
+    let mut list = [0_u8; 16];
+    let length = pread(children, &mut list, 0).ok()?;
+    let digits = list[..length].iter().take_while(|byte| byte.is_ascii_digit());
+    digits.map(|byte| i32::from(byte - b'0')).reduce(|number, digit| number * 10 + digit)
+}
+
+fn keep_only(mut numbers: [i32; 4]) {
     numbers.sort_unstable();
     let _ = sys::close_all_but(&numbers);
 }

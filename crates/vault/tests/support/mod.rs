@@ -85,6 +85,7 @@ pub fn grant(secret: &str, uses: Option<u32>) -> Grant {
         cwd: None,
         caller: CallerRule::Any,
         tier: TierName::None,
+        confinement: Confinement::default(),
         deliver: Delivery::Env,
         raw: false,
         pass: vec![],

@@ -1,0 +1,200 @@
+//! `envseal install` and `uninstall`, for real where the tests run as root.
+#![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says why")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Home, run};
+
+const DIRECTORY: &str = "/usr/local/lib/envseal";
+const LAUNCHER: &str = "/usr/local/lib/envseal/envseal-launch";
+const LOADER: &str = "/usr/local/lib/envseal/ld.so";
+
+/// Root, with the whole system to itself: other tests install too. `None` for an ordinary user, and where a
+/// person has installed it for real.
+fn alone() -> Option<File> {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can install");
+        return None;
+    }
+    let lock = File::create("/tmp/envseal-install-test.lock").unwrap();
+    lock.lock().unwrap();
+    if Path::new(LAUNCHER).exists() {
+        println!("SKIPPED: {LAUNCHER} is installed already");
+        return None;
+    }
+    Some(lock)
+}
+
+/// A directory with the program and a launcher beside it.
+fn room() -> (tempfile::TempDir, PathBuf) {
+    let room = tempfile::tempdir_in("/tmp").unwrap();
+    fs::set_permissions(room.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = room.path().join("envseal");
+    fs::copy(env!("CARGO_BIN_EXE_envseal"), &program).unwrap();
+    // What it does is tested where it is made; here it is a program like any other.
+    fs::copy("/bin/true", room.path().join("envseal-launch")).unwrap();
+    (room, program)
+}
+
+fn mode_of(path: &str) -> (u32, u32, u32) {
+    let of = fs::metadata(path).unwrap();
+    (of.uid(), of.gid(), of.mode() & 0o7777)
+}
+
+fn group() -> Option<u32> {
+    let groups = fs::read_to_string("/etc/group").unwrap();
+    let line = groups.lines().find(|line| line.starts_with("envseal:"))?;
+    line.split(':').nth(2)?.parse().ok()
+}
+
+#[test]
+fn install_makes_it_whole_says_each_step_and_is_undone_without_a_trace() {
+    let Some(_lock) = alone() else { return };
+    let before = ["/etc/group", "/etc/gshadow"].map(|path| fs::read(path).unwrap());
+    let (_room, program) = room();
+    let envseal = |command: &str| run(Command::new(&program).arg(command));
+
+    let installed = envseal("install").ok();
+    let group = group().expect("a group");
+    assert_eq!(mode_of(DIRECTORY), (0, 0, 0o755));
+    assert_eq!(mode_of(LAUNCHER), (0, group, 0o2755));
+    assert_eq!(mode_of(LOADER), (0, 0, 0o711));
+    assert_eq!(fs::read(LAUNCHER).unwrap(), fs::read("/bin/true").unwrap());
+    let digest = run(Command::new("sha256sum").arg("/bin/true")).stdout();
+    let digest = digest.split_whitespace().next().unwrap().to_owned();
+    installed
+        .says(&format!("made the group envseal, number {group}"))
+        .says(&format!("installed {LAUNCHER}, sha256 {digest}"))
+        .says(&format!("installed {LOADER}"));
+    let loader = fs::canonicalize("/lib64/ld-linux-x86-64.so.2").unwrap();
+    assert_eq!(fs::read(LOADER).unwrap(), fs::read(&loader).unwrap());
+    assert_eq!(
+        fs::metadata(LOADER).unwrap().modified().unwrap(),
+        fs::metadata(loader).unwrap().modified().unwrap(),
+        "whoever cannot read it can still tell whether it is old"
+    );
+
+    let again = envseal("install").ok();
+    assert_eq!(again.stderr().lines().count(), 1, "{}", again.stderr());
+    again.says("nothing to do");
+
+    let removed = envseal("uninstall").ok();
+    removed.says("removed the group").says("removed /usr/local/lib/envseal/ld.so");
+    assert!(!Path::new(DIRECTORY).exists());
+    let after = ["/etc/group", "/etc/gshadow"].map(|path| fs::read(path).unwrap());
+    assert_eq!(before, after);
+    envseal("uninstall").ok().says("nothing to do");
+}
+
+#[test]
+fn what_differs_is_put_right_and_a_hard_link_to_the_old_launcher_is_worth_nothing() {
+    let Some(_lock) = alone() else { return };
+    let (room, program) = room();
+    let envseal = |command: &str| run(Command::new(&program).arg(command));
+    envseal("install").ok();
+    let group = group().unwrap();
+    let kept = Path::new("/usr/local/lib/envseal-test-link");
+    fs::hard_link(LAUNCHER, kept).unwrap();
+    assert_eq!(fs::metadata(kept).unwrap().mode() & 0o7777, 0o2755);
+
+    fs::copy("/bin/false", room.path().join("envseal-launch")).unwrap();
+    let replaced = envseal("install").ok();
+    let link = fs::metadata(kept).unwrap();
+    fs::remove_file(kept).unwrap();
+    assert_eq!((link.mode() & 0o7777, link.gid()), (0o600, 0), "the group is taken from the old file");
+    replaced.says("replaced /usr/local/lib/envseal/envseal-launch");
+    assert_eq!(fs::read(LAUNCHER).unwrap(), fs::read("/bin/false").unwrap());
+    assert_eq!(mode_of(LAUNCHER), (0, group, 0o2755));
+
+    for (path, mode) in [(LAUNCHER, 0o755), (LOADER, 0o755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        envseal("install").ok().says("replaced");
+    }
+    assert_eq!((mode_of(LAUNCHER), mode_of(LOADER)), ((0, group, 0o2755), (0, 0, 0o711)));
+    fs::set_permissions(DIRECTORY, fs::Permissions::from_mode(0o777)).unwrap();
+    envseal("install").status(125).says("others than root can write it");
+    fs::set_permissions(DIRECTORY, fs::Permissions::from_mode(0o755)).unwrap();
+
+    fs::write("/usr/local/lib/envseal/other", "").unwrap();
+    envseal("uninstall").ok().says("it holds other files");
+    fs::remove_file("/usr/local/lib/envseal/other").unwrap();
+    envseal("uninstall").ok().says("removed /usr/local/lib/envseal");
+    assert!(!Path::new(DIRECTORY).exists());
+}
+
+#[test]
+fn a_group_with_members_is_neither_used_nor_removed() {
+    let Some(_lock) = alone() else { return };
+    let (_room, program) = room();
+    let envseal = |command: &str| run(Command::new(&program).arg(command));
+    run(Command::new("groupadd").args(["--system", "envseal"])).ok();
+    run(Command::new("gpasswd").args(["-a", "nobody", "envseal"])).ok();
+    let (installed, removed) = (envseal("install"), envseal("uninstall"));
+    run(Command::new("gpasswd").args(["-d", "nobody", "envseal"])).ok();
+    let there = Path::new(DIRECTORY).exists();
+    run(Command::new("groupdel").arg("envseal")).ok();
+    installed.status(125).says("it has members: nobody");
+    removed.status(125).says("it has members: nobody");
+    assert!(!there, "nothing was installed");
+}
+
+#[test]
+fn the_group_stays_while_a_process_has_it() {
+    let Some(_lock) = alone() else { return };
+    let (_room, program) = room();
+    let envseal = |command: &str| run(Command::new(&program).arg(command));
+    envseal("install").ok();
+    let id = format!("--regid={}", group().unwrap());
+    let mut sleeper = Command::new("setpriv")
+        .args(["--reuid=65534", &id, "--clear-groups", "sleep", "300"])
+        .spawn()
+        .unwrap();
+    common::until("the group", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", sleeper.id())).unwrap();
+        status.contains("sleep").then_some(())
+    });
+    let kept = envseal("uninstall");
+    let launcher = Path::new(LAUNCHER).exists();
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let removed = envseal("uninstall");
+    kept.status(125).says(&format!("these processes run with it: {}", sleeper.id()));
+    assert!(!launcher, "no more can be started");
+    removed.ok();
+    assert_eq!(group(), None);
+}
+
+#[test]
+fn a_launcher_that_is_missing_or_no_file_is_not_installed() {
+    let Some(_lock) = alone() else { return };
+    let (room, program) = room();
+    let launcher = room.path().join("envseal-launch");
+    let install = || run(Command::new(&program).arg("install"));
+    fs::remove_file(&launcher).unwrap();
+    install().status(125).says("No such file").says("beside envseal");
+    fs::create_dir(&launcher).unwrap();
+    install().status(125).says("not a regular file");
+    fs::remove_dir(&launcher).unwrap();
+    std::os::unix::fs::symlink("/bin/true", &launcher).unwrap();
+    install().status(125);
+    fs::remove_file(&launcher).unwrap();
+    fs::write(&launcher, "#!/bin/sh\n").unwrap();
+    install().status(125).says("not a program");
+    assert!(!Path::new(DIRECTORY).exists() && group().is_none(), "nothing was touched");
+}
+
+#[test]
+fn an_ordinary_user_is_told_the_command() {
+    let home = Home::empty();
+    for command in ["install", "uninstall"] {
+        let refused = run(&mut home.envseal([command])).status(125);
+        assert_eq!(refused.stderr().lines().count(), 1);
+        refused.says(&format!("only root can do this; sudo envseal {command}"));
+    }
+}

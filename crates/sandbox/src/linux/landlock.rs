@@ -1,0 +1,321 @@
+//! The Landlock ruleset of a start, built before the fork; the program restricts itself with it.
+//!
+//! Landlock (landlock(7)) knows rights for whole trees of files and no exceptions from them. To hide a
+//! path, each directory above it is given nothing but the right to be listed, and each of its other
+//! entries is granted by itself. What appears there later was granted by nobody.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, CreateRulesetError, PathBeneath,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::hidden::{Hidden, RUNTIME, resolve};
+use super::kept::{self, Looked, Purpose};
+use super::sys_confine;
+use crate::{Engine, Spec, Tier};
+
+/// The newest version whose rights this crate knows and was tried with.
+const KNOWN: u32 = 7;
+
+/// Devices that give away nothing and act on nothing.
+const DEVICES: [&str; 7] =
+    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"];
+
+/// What a program in `Lockdown` may read and execute: the system's programs and libraries, and how names
+/// of users, times and processors are told.
+const SYSTEM: [&str; 18] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/localtime",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/nsswitch.conf",
+    "/proc/meminfo",
+    "/proc/cpuinfo",
+    "/proc/sys/vm/overcommit_memory",
+    "/sys/devices/system/cpu",
+];
+
+/// A ruleset, and the version of Landlock that the kernel gave.
+pub(super) struct Rules {
+    pub(super) ruleset: Arc<OwnedFd>,
+    pub(super) version: u32,
+}
+
+/// Rights for what is made after the ruleset, as the kernel takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rights {
+    pub(super) all: u64,
+    pub(super) read: u64,
+    pub(super) read_file: u64,
+    pub(super) list: u64,
+}
+
+impl Rights {
+    /// Those that this version handles.
+    pub(super) fn of(version: u32) -> Rights {
+        let abi = ABI::from(version.min(KNOWN).cast_signed());
+        let (all, read) = (AccessFs::from_all(abi), AccessFs::from_read(abi));
+        let read_file = read & AccessFs::from_file(abi);
+        let list = read & AccessFs::ReadDir;
+        Rights { all: all.bits(), read: read.bits(), read_file: read_file.bits(), list: list.bits() }
+    }
+}
+
+/// The version of Landlock that the running kernel has, 0 where it has none.
+pub(super) fn version() -> u32 {
+    sys_confine::landlock_version().unwrap_or(0)
+}
+
+/// The rules for `spec` by the given version of Landlock, which must not be newer than the kernel's; `None`
+/// where it needs none, or where the version is 0.
+pub(super) fn rules(
+    spec: &Spec,
+    hidden: &Hidden,
+    terminals: &[BorrowedFd<'_>],
+    version: u32,
+) -> Result<Option<Rules>, RulesetError> {
+    if version == 0 || (spec.tier == Tier::None && spec.private_group.is_none()) {
+        return Ok(None);
+    }
+    let purpose = Purpose {
+        tier: spec.tier,
+        version,
+        hidden: hidden.iter().map(Path::to_owned).collect(),
+        readable: [spec.image.path().to_owned()].into_iter().chain(spec.readable.iter().cloned()).collect(),
+        writable: spec.writable.clone(),
+    };
+    // A terminal is another each time, and the namespace engine adds what it mounts.
+    let keeps = terminals.is_empty() && spec.engine == Engine::Private;
+    if let Some(ruleset) = kept::find(&purpose).filter(|_| keeps) {
+        return Ok(Some(Rules { ruleset, version }));
+    }
+    let abi = ABI::from(version.min(KNOWN).cast_signed());
+    let (made, looked) = make(spec, hidden, terminals, abi)?;
+    let ruleset: Option<OwnedFd> = made.into();
+    Ok(ruleset.map(|ruleset| {
+        let ruleset = Arc::new(ruleset);
+        if keeps {
+            kept::keep(purpose, looked, &ruleset);
+        }
+        Rules { ruleset, version }
+    }))
+}
+
+fn make(spec: &Spec, hidden: &Hidden, terminals: &[BorrowedFd<'_>], abi: ABI) -> Made {
+    let (files, scopes) = (AccessFs::from_all(abi), Scope::from_all(abi));
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    match spec.tier {
+        Tier::None => Ok((neutral(ruleset)?, Looked::new())),
+        Tier::Hardened => {
+            let rules = scoped(ruleset.handle_access(files)?, scopes)?;
+            let uncovered = hidden.without_directories();
+            let hidden = if spec.engine == Engine::Namespaces { &uncovered } else { hidden };
+            hardened(Granting::new(rules.create()?, hidden, abi), spec, terminals)
+        }
+        Tier::Lockdown => {
+            let mut rules = scoped(ruleset.handle_access(files)?, scopes)?;
+            let ports = AccessNet::from_all(abi);
+            if !ports.is_empty() {
+                rules = rules.handle_access(ports)?;
+            }
+            lockdown(Granting::new(rules.create()?, hidden, abi), spec, terminals)
+        }
+    }
+}
+
+/// Nothing to scope is an error to the library.
+fn scoped(rules: Ruleset, scopes: BitFlags<Scope>) -> Result<Ruleset, RulesetError> {
+    if scopes.is_empty() { Ok(rules) } else { rules.scope(scopes) }
+}
+
+/// A domain that refuses nothing of what an ordinary program does. It is there to be one: a process in a
+/// domain cannot trace or read one outside of it.
+fn neutral(ruleset: Ruleset) -> Result<RulesetCreated, RulesetError> {
+    // Moving between directories must be handled, since every domain refuses it unless it is granted.
+    let rights = AccessFs::MakeBlock | AccessFs::Refer;
+    let rules = ruleset.handle_access(rights)?.create()?;
+    match open_path(Path::new("/")) {
+        Some(root) => rules.add_rule(PathBeneath::new(root, rights)),
+        None => Ok(rules),
+    }
+}
+
+type Made = Result<(RulesetCreated, Looked), RulesetError>;
+
+fn hardened(mut rules: Granting<'_>, spec: &Spec, terminals: &[BorrowedFd<'_>]) -> Made {
+    let all = AccessFs::from_all(rules.abi);
+    if spec.engine == Engine::Namespaces {
+        // Mounts hide. Where another file can take the place of a hidden one, it is hidden here too.
+        rules.grant(Path::new("/"), all, true)?;
+        return rules.done();
+    }
+    let read = AccessFs::from_read(rules.abi);
+    for entry in rules.entries(Path::new("/")) {
+        let path = Path::new("/").join(&entry.name);
+        match entry.name.as_encoded_bytes() {
+            b"dev" => rules.give(&path, AccessFs::ReadDir.into(), true)?,
+            // What can be written there acts on other processes of the user, or on the machine.
+            b"proc" | b"sys" => rules.give(&path, read, true)?,
+            b"run" => rules.grant_but(&path, Path::new(RUNTIME), all)?,
+            _ => rules.grant(&path, all, entry.directory)?,
+        }
+    }
+    rules.give(Path::new("/"), AccessFs::ReadDir.into(), true)?;
+    devices(&mut rules, terminals)?;
+    for path in &spec.writable {
+        rules.grant_named(path, all)?;
+    }
+    rules.done()
+}
+
+fn lockdown(mut rules: Granting<'_>, spec: &Spec, terminals: &[BorrowedFd<'_>]) -> Made {
+    let read = AccessFs::from_read(rules.abi);
+    for path in SYSTEM.iter().map(Path::new).chain([spec.image.path()]) {
+        rules.grant_named(path, read)?;
+    }
+    devices(&mut rules, terminals)?;
+    for path in &spec.readable {
+        rules.grant_named(path, read)?;
+    }
+    for path in &spec.writable {
+        rules.grant_named(path, AccessFs::from_all(rules.abi))?;
+    }
+    rules.done()
+}
+
+/// The harmless devices, and the terminals among the program's own streams: no other terminal of the user,
+/// where a passphrase may be typed.
+fn devices(rules: &mut Granting<'_>, terminals: &[BorrowedFd<'_>]) -> Result<(), RulesetError> {
+    let rights = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev | AccessFs::Truncate;
+    let rights = rights & AccessFs::from_all(rules.abi);
+    for path in DEVICES {
+        rules.give(&resolve(Path::new(path)), rights, false)?;
+    }
+    for terminal in terminals {
+        rules.add(terminal, rights)?;
+    }
+    Ok(())
+}
+
+struct Granting<'a> {
+    rules: Option<RulesetCreated>,
+    hidden: &'a Hidden,
+    abi: ABI,
+    looked: Looked,
+}
+
+impl<'a> Granting<'a> {
+    fn new(rules: RulesetCreated, hidden: &'a Hidden, abi: ABI) -> Granting<'a> {
+        Granting { rules: Some(rules), hidden, abi, looked: Looked::new() }
+    }
+
+    fn done(self) -> Made {
+        let missing = RulesetError::CreateRuleset(CreateRulesetError::MissingHandledAccess);
+        Ok((self.rules.ok_or(missing)?, self.looked))
+    }
+
+    fn entries(&mut self, path: &Path) -> Vec<Entry> {
+        self.looked.listed(path);
+        entries(path)
+    }
+
+    fn add(&mut self, beneath: impl AsFd, rights: BitFlags<AccessFs>) -> Result<(), RulesetError> {
+        if let Some(rules) = self.rules.take() {
+            self.rules = Some(rules.add_rule(PathBeneath::new(beneath, rights))?);
+        }
+        Ok(())
+    }
+
+    /// What the caller named: links are followed, and what is not there is passed over.
+    fn grant_named(&mut self, path: &Path, rights: BitFlags<AccessFs>) -> Result<(), RulesetError> {
+        self.looked.named(path);
+        let path = resolve(path);
+        match path.symlink_metadata() {
+            Ok(found) => self.grant(&path, rights, found.is_dir()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// `path` and all beneath it, but for what is hidden.
+    fn grant(
+        &mut self,
+        path: &Path,
+        rights: BitFlags<AccessFs>,
+        directory: bool,
+    ) -> Result<(), RulesetError> {
+        if self.hidden.covers(path) {
+            return Ok(());
+        }
+        if !self.hidden.lies_beneath(path) {
+            return self.give(path, rights, directory);
+        }
+        self.give(path, AccessFs::ReadDir.into(), true)?;
+        for entry in self.entries(path) {
+            self.grant(&path.join(&entry.name), rights, entry.directory)?;
+        }
+        Ok(())
+    }
+
+    /// The entries of `path`, without `except`.
+    fn grant_but(
+        &mut self,
+        path: &Path,
+        except: &Path,
+        rights: BitFlags<AccessFs>,
+    ) -> Result<(), RulesetError> {
+        self.give(path, AccessFs::ReadDir.into(), true)?;
+        for entry in self.entries(path) {
+            let entry_path = path.join(&entry.name);
+            if entry_path != except {
+                self.grant(&entry_path, rights, entry.directory)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, path: &Path, rights: BitFlags<AccessFs>, directory: bool) -> Result<(), RulesetError> {
+        let rights = if directory { rights } else { rights & AccessFs::from_file(self.abi) };
+        match open_path(path) {
+            Some(beneath) if !rights.is_empty() => self.add(beneath, rights),
+            // What cannot be opened cannot be reached by the program either.
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Entry {
+    name: std::ffi::OsString,
+    directory: bool,
+}
+
+/// The entries of a directory, links left out: what they lead to is granted by its own path or not at all.
+fn entries(path: &Path) -> Vec<Entry> {
+    let Ok(list) = std::fs::read_dir(path) else { return Vec::new() };
+    let entry = |entry: std::fs::DirEntry| {
+        let kind = entry.file_type().ok()?;
+        (!kind.is_symlink()).then(|| Entry { name: entry.file_name(), directory: kind.is_dir() })
+    };
+    list.filter_map(Result::ok).filter_map(entry).collect()
+}
+
+fn open_path(path: &Path) -> Option<OwnedFd> {
+    openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()).ok()
+}
+
+#[cfg(test)]
+#[path = "landlock_tests.rs"]
+mod tests;

@@ -1,0 +1,125 @@
+//! All that the namespaces of a start need, made before the fork.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI32;
+
+use rustix::fs::stat;
+
+use super::super::hidden::Hidden;
+use super::super::landlock::Rights;
+use super::super::proc_file::path_of;
+use super::identity::Identity;
+use super::mounts::Step;
+use super::pins::{Pin, c_path};
+use super::view::{Sources, View};
+use super::{Kind, loader};
+use crate::{Spec, StartError, Tier};
+
+/// What the watchers make of the namespaces.
+pub(in super::super) struct World {
+    pub(in super::super) identity: Identity,
+    pub(super) steps: Vec<Step>,
+    /// Paths that are new to Landlock, with the rights that they get.
+    pub(super) grants: Vec<(CString, u64)>,
+    /// Where something else has to be than there was: device and inode as they were.
+    pub(super) moved: Vec<(CString, (u64, u64))>,
+    pub(super) read_only: Vec<CString>,
+    /// The working directory, entered again when everything is in its place.
+    pub(super) directory: CString,
+    /// The inodes of the supervisor's namespaces.
+    pub(super) before: [u64; Kind::ALL.len()],
+    /// Where nobody may be able to read the loader.
+    pub(super) loader: Option<CString>,
+    /// By what the inner watcher sees the end of the outer one, whose number it cannot know.
+    pub(in super::super) outer: AtomicI32,
+    /// Why a pinned file can be taken away.
+    pub(in super::super) loose_pins: Option<&'static str>,
+    /// Why the loader protects nothing.
+    pub(in super::super) open_mounts: Option<&'static str>,
+}
+
+impl World {
+    /// `keep` gives a descriptor its number in the watchers. Gives what must stay open until the fork too.
+    pub(in super::super) fn new(
+        spec: &mut Spec,
+        hidden: &Hidden,
+        terminal: Option<PathBuf>,
+        landlock: u32,
+        keep: &mut dyn FnMut(RawFd) -> RawFd,
+    ) -> Result<(World, Vec<OwnedFd>), StartError> {
+        let failed = |step| move |source: io::Error| StartError::System { step, source };
+        let (identity, keeper) = Identity::new(keep).map_err(failed("make the keeper of a namespace"))?;
+        let mut given = vec![keeper];
+        let mut pins = Vec::new();
+        for (path, content) in spec.pins.drain(..) {
+            pins.push(Pin::new(&path, &content, keep)?);
+            given.push(content.into());
+        }
+        let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let directory = spec.directory.as_ref().map_or(directory.clone(), |named| directory.join(named));
+        let sources = Sources {
+            spec,
+            hidden,
+            pins: &pins,
+            terminal: terminal.as_deref(),
+            directory: &directory,
+            rights: Rights::of(landlock),
+        };
+        let shield = loader::shield(spec);
+        let view = match spec.tier {
+            Tier::None => View::plain(&sources),
+            Tier::Hardened => View::hardened(&sources),
+            Tier::Lockdown => {
+                View::lockdown(&sources, shield.as_ref().map(|shield| (&shield.installed, shield.at.as_path())))
+            }
+        };
+        let open_mounts = (shield.is_some() && loader::are_mounts_handed_out()).then_some(
+            "this kernel gives a user the mount namespaces of the user's programs (NS_MNT_GET_NEXT), so that \
+             the loader can be taken away",
+        );
+        let loose_pins = view.has_loose_pins.then_some(
+            "a pinned file lies where the user can rename it, and what is put in its place is what the \
+             program finds",
+        );
+        let world = World {
+            identity,
+            steps: view.steps,
+            grants: view.grants,
+            moved: view.moved,
+            read_only: view.read_only,
+            directory: c_path(&directory),
+            before: inodes(),
+            loader: shield.map(|shield| c_path(&shield.at)),
+            outer: AtomicI32::new(-1),
+            loose_pins,
+            open_mounts,
+        };
+        Ok((world, given))
+    }
+
+    /// Whether a loader that nobody can read is put in the place of the program's.
+    pub(in super::super) fn has_loader(&self) -> bool {
+        self.loader.is_some()
+    }
+
+    /// What the step with this number does.
+    pub(super) fn step(&self, number: i32) -> Option<String> {
+        self.steps.get(usize::try_from(number).ok()?).map(ToString::to_string)
+    }
+}
+
+/// The inodes of this process's namespaces, 0 where one cannot be seen. Allocates nothing.
+pub(super) fn inodes() -> [u64; Kind::ALL.len()] {
+    Kind::ALL.map(|kind| stat(kind.file()).map_or(0, |found| found.st_ino))
+}
+
+/// A terminal's path, relative to `/dev`.
+pub(in super::super) fn terminal_path(terminal: &BorrowedFd<'_>) -> Option<PathBuf> {
+    let mut room = [0; 256];
+    let path = path_of(terminal.as_fd(), &mut room)?;
+    let path = Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path));
+    path.strip_prefix("/dev").ok().map(Path::to_owned)
+}

@@ -1,0 +1,100 @@
+//! The table as text for people, and docs/attacks.md, which is made from it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::run::{Findings, Outcome, PLACES, Row};
+
+/// A heading and the attacks beneath it.
+pub type Chapter<'a> = (&'static str, Vec<&'a Row>);
+
+pub fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/attacks.md")
+}
+
+/// The whole page.
+pub fn page(chapters: &[Chapter<'_>]) -> String {
+    let count: usize = chapters.iter().map(|(_, rows)| rows.len()).sum();
+    let mut text = format!(
+        "# Attacks\n\n\
+         Made by `cargo test -p envseal-sandbox --test attacks -- --write`; do not edit. Each of these {count} \
+         attacks is\na small program that was first seen to work against an unprotected program of the same \
+         ordinary user, and\nthen run in each tier and engine. The suite fails when a cell is not what the \
+         attack declares, in either\ndirection: what is open here is open by design, and said so.\n\n\
+         - **open**: the attack succeeded. **closed**: it was refused.\n\
+         - not given: the start failed closed on the machine that made this page.\n\
+         - not on this machine: it did not work without protection either, so that it proves nothing.\n\n\
+         P is the private engine, N the one with namespaces; `none`, `hardened` and `lockdown` are the tiers. \
+         No private\ngroup is used, and no execute-only loader was installed: Lockdown with namespaces was \
+         started with L6 waived.\n"
+    );
+    for (title, rows) in chapters {
+        let _ = write!(text, "\n## {title}\n\n| attack | what is tried |");
+        for (tier, engine) in PLACES {
+            let letter = engine.to_string().chars().next().map_or('?', |letter| letter.to_ascii_uppercase());
+            let _ = write!(text, " {letter} {tier} |");
+        }
+        let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(PLACES.len()));
+        for row in rows {
+            let _ = write!(text, "| {} | {} |", row.attack.name, row.attack.tries);
+            for outcome in row.outcomes {
+                let bold = if outcome == Outcome::Open { "**" } else { "" };
+                let _ = write!(text, " {bold}{}{bold} |", outcome.text());
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The cells of a page by attack, and what each tries.
+fn cells(page: &str) -> BTreeMap<&str, (&str, Vec<String>)> {
+    page.lines().filter_map(row).filter(|(name, _)| *name != "attack").collect()
+}
+
+fn row(line: &str) -> Option<(&str, (&str, Vec<String>))> {
+    let mut fields = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ");
+    let (name, tries) = (fields.next()?, fields.next()?);
+    Some((name, (tries, fields.map(|cell| cell.replace("**", "")).collect())))
+}
+
+/// What docs/attacks.md says otherwise than this run found; cells that depend on the machine do not count.
+pub fn differences(chapters: &[Chapter<'_>]) -> Vec<String> {
+    let again = "run `cargo test -p envseal-sandbox --test attacks -- --write`";
+    let Ok(written) = fs::read_to_string(path()) else {
+        return vec![format!("docs/attacks.md is not there: {again}")];
+    };
+    let new = page(chapters);
+    let (written, new) = (cells(&written), cells(&new));
+    let mut differences = Vec::new();
+    if !written.keys().eq(new.keys()) {
+        differences.push(format!("docs/attacks.md lists other attacks: {again}"));
+    }
+    let depends = |cell: &str| [Outcome::NotGiven, Outcome::Absent].iter().any(|other| other.text() == cell);
+    for (name, (tries, found)) in &new {
+        let Some((known, cells)) = written.get(name) else { continue };
+        let same = found.iter().zip(cells).all(|(a, b)| a == b || depends(a) || depends(b));
+        if known != tries || found.len() != cells.len() || !same {
+            differences.push(format!("docs/attacks.md is out of date for {name}: {again}"));
+        }
+    }
+    differences
+}
+
+/// The table for a terminal.
+pub fn text(findings: &Findings) -> String {
+    let mut text = format!("\n{:<42}", "");
+    for (tier, engine) in PLACES {
+        let _ = write!(text, " {:<12}", format!("{}/{tier}", &engine.to_string()[..1]));
+    }
+    for row in &findings.rows {
+        let _ = write!(text, "\n{:<42}", row.attack.name);
+        for outcome in row.outcomes {
+            let short = if outcome == Outcome::Absent { "-" } else { outcome.text() };
+            let _ = write!(text, " {short:<12}");
+        }
+    }
+    text
+}
