@@ -103,7 +103,7 @@ pub enum Miss {
 }
 
 /// What a refusal answers. Anything else is a fault of the attack, until it is understood.
-const REFUSALS: [i32; 11] = [
+const REFUSALS: [i32; 9] = [
     libc::EPERM,
     libc::EACCES,
     libc::ENOSYS,
@@ -112,9 +112,8 @@ const REFUSALS: [i32; 11] = [
     libc::EROFS,
     libc::EAFNOSUPPORT,
     libc::ENETUNREACH,
-    libc::ECHILD,
-    libc::ENXIO,
-    libc::ENODEV,
+    // A namespace in which no further one can be made.
+    libc::ENOSPC,
 ];
 
 impl From<io::Error> for Miss {

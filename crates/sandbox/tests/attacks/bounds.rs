@@ -10,7 +10,7 @@ use std::thread;
 
 use envseal_sandbox::Tier;
 
-use crate::attack::{Attack, Closed, NEVER, Tried, absent, also, from, must};
+use crate::attack::{Attack, Closed, Tried, absent, also, from, must};
 use crate::cell::{Cell, PATIENCE};
 use crate::supervise::Options;
 use crate::sys;
@@ -102,8 +102,9 @@ pub const ATTACKS: &[Attack] = &[
     Attack::inside("reads-host-name", "read /etc/hostname", CLOSED, |_| {
         Ok(fs::read("/etc/hostname").map(drop)?)
     }),
-    Attack::inside("reads-the-machine", "read /proc/net/tcp: who is connected to whom", CLOSED, |_| {
-        Ok(fs::read("/proc/net/tcp").map(drop)?)
+    Attack::inside("reads-the-machine", "find a listener outside in /proc/net/tcp", CLOSED, |args| {
+        let port = format!("0100007F:{:04X}", args.number::<u16>("tcp")?);
+        must(fs::read_to_string("/proc/net/tcp")?.contains(&port), "it tells of another network")
     }),
     writes("writes-home", "make a file in the home directory", |cell| {
         leaves(cell, cell.stage.home().join("left"))
@@ -130,15 +131,10 @@ pub const ATTACKS: &[Attack] = &[
         cell.act(&[])?;
         must(fs::metadata(cell.room.join("file"))?.len() == 0, "nothing changed outside")
     }),
-    Attack::inside(
-        "changes-mode-in-home",
-        "chmod(2) a file of the home directory",
-        NEVER.in_namespaces(Some(Tier::Lockdown)),
-        |args| {
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-            Ok(fs::set_permissions(args.path("room", "file")?, mode)?)
-        },
-    )
+    Attack::inside("changes-mode-in-home", "chmod(2) a file of the home directory", CLOSED, |args| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        Ok(fs::set_permissions(args.path("room", "file")?, mode)?)
+    })
     .with(|cell| {
         crate::stage::write_file(&cell.room.join("file"), "text", 0o644)?;
         cell.act(&[])?;

@@ -21,6 +21,8 @@ const CLOSED: Closed = from(Tier::Hardened);
 /// Landlock judges neither the attributes of a file nor who looks at them; with namespaces there is no such
 /// file.
 const ATTRIBUTES: Closed = NEVER.in_namespaces(Some(Tier::Hardened));
+/// With namespaces there is no such process.
+const OUTSIDE: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None));
 /// In Hardened, what is above a hidden path may be listed, and with it what is beneath; and the attributes
 /// that Lockdown's list of calls leaves out may be set.
 const NAMES: Closed = from(Tier::Lockdown).in_namespaces(Some(Tier::Hardened));
@@ -88,10 +90,10 @@ pub const ATTACKS: &[Attack] = &[
     Attack::inside("reads-hidden-file-by-root", "through /proc/self/root", CLOSED, |args| {
         read(args, &beneath("/proc/self/root", &secret(args)?))
     }),
-    Attack::inside("reads-hidden-file-by-root-outside", "through /proc/OUTSIDE/root", CLOSED, |args| {
+    Attack::inside("reads-hidden-file-by-root-outside", "through /proc/OUTSIDE/root", OUTSIDE, |args| {
         read(args, &beneath(&format!("/proc/{}/root", args.text("outside")?), &secret(args)?))
     }),
-    Attack::inside("reads-hidden-file-by-cwd-outside", "through /proc/OUTSIDE/cwd", CLOSED, |args| {
+    Attack::inside("reads-hidden-file-by-cwd-outside", "through /proc/OUTSIDE/cwd", OUTSIDE, |args| {
         let secret = secret(args)?;
         let rest = secret.strip_prefix(args.text("stage")?).unwrap_or(&secret);
         read(args, &Path::new(&format!("/proc/{}/cwd", args.text("outside")?)).join(rest))
@@ -151,10 +153,10 @@ pub const ATTACKS: &[Attack] = &[
     Attack::inside("sees-hidden-file", "stat(2): name and size", ATTRIBUTES, |args| {
         must(fs::metadata(secret(args)?)?.len() > 0, "no size")
     }),
-    changes_attribute("changes-hidden-mode", "chmod(2)", ATTRIBUTES, |args| {
+    changes_attribute("changes-hidden-mode", "chmod(2)", NAMES, |args| {
         Ok(fs::set_permissions(secret(args)?, fs::Permissions::from_mode(0o640))?)
     }),
-    changes_attribute("touches-hidden-file", "utimensat(2)", ATTRIBUTES, |args| {
+    changes_attribute("touches-hidden-file", "utimensat(2)", NAMES, |args| {
         let path = c_path(&secret(args)?)?;
         let mut arguments =
             [Arg::Number(libc::AT_FDCWD as usize), Arg::Text(&path), Arg::Number(0), Arg::Number(0)];
@@ -171,12 +173,31 @@ pub const ATTACKS: &[Attack] = &[
         ];
         Ok(sys::call(libc::SYS_setxattr, &mut arguments).map(drop)?)
     }),
-    Attack::inside("watches-hidden-directory", "inotify(7)", ATTRIBUTES, |args| {
-        let watcher = sys::numbers(libc::SYS_inotify_init1, [0; 5])?;
-        let path = c_path(&args.path("room", "vault")?)?;
-        let mut arguments =
-            [Arg::Number(watcher), Arg::Text(&path), Arg::Number(libc::IN_ALL_EVENTS as usize)];
-        Ok(sys::call(libc::SYS_inotify_add_watch, &mut arguments).map(drop)?)
+    Attack::inside(
+        "watches-hidden-directory",
+        "inotify(7): who changes what there, and when",
+        ATTRIBUTES,
+        |args| {
+            let flags = rustix::fs::inotify::CreateFlags::NONBLOCK;
+            let watcher = rustix::fs::inotify::init(flags)?;
+            rustix::fs::inotify::add_watch(
+                &watcher,
+                args.path("room", "vault")?,
+                rustix::fs::inotify::WatchFlags::ALL_EVENTS,
+            )?;
+            watches();
+            io::stdin().read_to_end(&mut Vec::new())?;
+            also(rustix::io::read(&watcher, &mut [0_u8; 4096]).map_err(io::Error::from), &[libc::EAGAIN])
+                .map(drop)
+        },
+    )
+    .with(|cell| {
+        let mut launched = cell.attacker(Default::default(), &[])?;
+        if launched.line(crate::cell::PATIENCE)?.is_some() {
+            // The kernel tells of it before this returns; then standard input ends.
+            fs::write(cell.room.join("vault/new"), "")?;
+        }
+        launched.verdict()
     }),
     Attack::inside(
         "inherits-descriptor",
@@ -225,6 +246,11 @@ const fn changes_attribute(
         cell.act(&[])?;
         must(look()? != before, "nothing changed outside")
     })
+}
+
+#[allow(clippy::print_stdout, reason = "the harness reads it")]
+fn watches() {
+    println!("watching");
 }
 
 fn secret(args: &Args) -> Result<PathBuf, Miss> {

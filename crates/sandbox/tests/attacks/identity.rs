@@ -21,10 +21,24 @@ const CLOSED: Closed = from(Tier::None);
 const AT: usize = libc::AT_FDCWD as usize;
 
 pub const ATTACKS: &[Attack] = &[
-    Attack::inside("sets-group", "setgid(2) to the own group", CLOSED, |_| set_group(libc::SYS_setgid)),
-    Attack::inside("sets-group-by-setregid", "setregid(2)", CLOSED, |_| set_group(libc::SYS_setregid)),
-    Attack::inside("sets-group-by-setresgid", "setresgid(2)", CLOSED, |_| set_group(libc::SYS_setresgid)),
-    Attack::inside("sets-group-by-setfsgid", "setfsgid(2)", CLOSED, |_| set_group(libc::SYS_setfsgid)),
+    same("sets-same-group", "setgid(2) to the group that it has: changes nothing", |_| {
+        set_group(libc::SYS_setgid, 0)
+    }),
+    same("sets-same-group-by-setregid", "setregid(2), likewise", |_| set_group(libc::SYS_setregid, 0)),
+    same("sets-same-group-by-setresgid", "setresgid(2), likewise", |_| set_group(libc::SYS_setresgid, 0)),
+    same("sets-same-group-by-setfsgid", "setfsgid(2), likewise", |_| set_group(libc::SYS_setfsgid, 0)),
+    Attack::inside("sets-group", "setgid(2) with bits above the 32 that the kernel looks at", CLOSED, |_| {
+        set_group(libc::SYS_setgid, HIGH)
+    }),
+    Attack::inside("sets-group-by-setregid", "setregid(2), likewise", CLOSED, |_| {
+        set_group(libc::SYS_setregid, HIGH)
+    }),
+    Attack::inside("sets-group-by-setresgid", "setresgid(2), likewise", CLOSED, |_| {
+        set_group(libc::SYS_setresgid, HIGH)
+    }),
+    Attack::inside("sets-group-by-setfsgid", "setfsgid(2), likewise", CLOSED, |_| {
+        set_group(libc::SYS_setfsgid, HIGH)
+    }),
     Attack::inside("sets-group-by-old-entry", "setgid32 by int 0x80", CLOSED, |_| {
         kernel::old_entry(214, rustix::process::getgid().as_raw())
     }),
@@ -152,9 +166,18 @@ fn is_made(cell: &Cell<'_>) -> Tried {
     must(mode & 0o2000 != 0, "it was made without the mark")
 }
 
-/// To the group that the process has: as many arguments as the call takes are read.
-fn set_group(call: libc::c_long) -> Tried {
-    let gid = rustix::process::getgid().as_raw() as usize;
+/// What `make` asks for at each process.
+const fn same(name: &'static str, tries: &'static str, act: fn(&Args) -> Tried) -> Attack {
+    Attack::inside(name, tries, from(Tier::Lockdown), act)
+}
+
+/// The kernel ignores it, so that every ordinary user may; a filter that takes it for the same would let
+/// more through than it looked at.
+const HIGH: usize = 1 << 32;
+
+/// To the group that the process has; as many arguments as the call takes are read.
+fn set_group(call: libc::c_long, high: usize) -> Tried {
+    let gid = rustix::process::getgid().as_raw() as usize | high;
     Ok(sys::numbers(call, [gid, gid, gid, 0, 0]).map(drop)?)
 }
 

@@ -10,8 +10,7 @@ use crate::attack::{Args, Attack, Closed, Miss, Tried, absent, from, must};
 use crate::cell::Cell;
 use crate::sys::{self, Arg};
 
-/// With namespaces always: the program has its own.
-const IPC: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None));
+const IPC: Closed = from(Tier::Hardened);
 const KEYRING: Closed = from(Tier::Hardened);
 
 pub const ATTACKS: &[Attack] = &[

@@ -9,6 +9,8 @@ use crate::attack::{Attack, Closed, Tried, absent, also, fault, from, must};
 use crate::sys::{self, Arg};
 
 const CLOSED: Closed = from(Tier::Hardened);
+/// In a namespace of the engine no further one can be made, in every tier.
+const NESTED: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None));
 
 pub const ATTACKS: &[Attack] = &[
     Attack::inside(
@@ -41,12 +43,12 @@ pub const ATTACKS: &[Attack] = &[
         let outsider = cell.outsider(&["namespace"])?;
         cell.act(&outsider.arguments())
     }),
-    Attack::inside("makes-user-namespace", "unshare(2) CLONE_NEWUSER", CLOSED, |_| unshare(0)),
-    Attack::inside("makes-user-namespace-by-clone", "clone(2) CLONE_NEWUSER", CLOSED, |_| {
+    Attack::inside("makes-user-namespace", "unshare(2) CLONE_NEWUSER", NESTED, |_| unshare(0)),
+    Attack::inside("makes-user-namespace-by-clone", "clone(2) CLONE_NEWUSER", NESTED, |_| {
         let flags = (libc::CLONE_NEWUSER | libc::SIGCHLD) as usize;
         child(|| sys::numbers(libc::SYS_clone, [flags, 0, 0, 0, 0]))
     }),
-    Attack::inside("makes-user-namespace-by-clone3", "clone3(2) CLONE_NEWUSER", CLOSED, |_| {
+    Attack::inside("makes-user-namespace-by-clone3", "clone3(2) CLONE_NEWUSER", NESTED, |_| {
         let mut how = [0_u8; 64];
         how[..8].copy_from_slice(&(libc::CLONE_NEWUSER as u64).to_ne_bytes());
         how[32..40].copy_from_slice(&(libc::SIGCHLD as u64).to_ne_bytes());
@@ -58,21 +60,21 @@ pub const ATTACKS: &[Attack] = &[
         from(Tier::None),
         |_| old_entry(310, libc::CLONE_NEWUSER as u32),
     ),
-    Attack::inside("mounts", "mount(2) a tmpfs in a user and mount namespace of its own", CLOSED, |_| {
+    Attack::inside("mounts", "mount(2) a tmpfs in a user and mount namespace of its own", NESTED, |_| {
         unshare(libc::CLONE_NEWNS)?;
         let mut arguments =
             [Arg::Text(c"none"), Arg::Text(c"/tmp"), Arg::Text(c"tmpfs"), Arg::Number(0), Arg::Number(0)];
         Ok(sys::call(libc::SYS_mount, &mut arguments).map(drop)?)
     }),
-    Attack::inside("opens-file-system", "fsopen(2) in a user and mount namespace of its own", CLOSED, |_| {
+    Attack::inside("opens-file-system", "fsopen(2) in a user and mount namespace of its own", NESTED, |_| {
         unshare(libc::CLONE_NEWNS)?;
         Ok(sys::call(libc::SYS_fsopen, &mut [Arg::Text(c"tmpfs"), Arg::Number(0)]).map(drop)?)
     }),
-    Attack::inside("changes-root", "chroot(2) in a user namespace of its own", CLOSED, |args| {
+    Attack::inside("changes-root", "chroot(2) in a user namespace of its own", NESTED, |args| {
         unshare(0)?;
         Ok(rustix::process::chroot(args.path("room", "work")?)?)
     }),
-    Attack::inside("pivots-root", "pivot_root(2) in a user and mount namespace of its own", CLOSED, |args| {
+    Attack::inside("pivots-root", "pivot_root(2) in a user and mount namespace of its own", NESTED, |args| {
         unshare(libc::CLONE_NEWNS)?;
         let work = std::ffi::CString::new(args.text("room")?).map_err(std::io::Error::from)?;
         let private = (libc::MS_REC | libc::MS_PRIVATE) as usize;
@@ -85,7 +87,7 @@ pub const ATTACKS: &[Attack] = &[
         std::env::set_current_dir(args.text("room")?)?;
         Ok(sys::call(libc::SYS_pivot_root, &mut [Arg::Text(c"."), Arg::Text(c"work")]).map(drop)?)
     }),
-    Attack::inside("names-the-host", "sethostname(2) in a user and UTS namespace of its own", CLOSED, |_| {
+    Attack::inside("names-the-host", "sethostname(2) in a user and UTS namespace of its own", NESTED, |_| {
         unshare(libc::CLONE_NEWUTS)?;
         let mut arguments = [Arg::Bytes(&mut [b'x']), Arg::Number(1)];
         Ok(sys::call(libc::SYS_sethostname, &mut arguments).map(drop)?)

@@ -17,7 +17,7 @@ use crate::supervise::Options;
 use crate::sys::{self, Arg};
 
 /// In /proc, the files of a program that executes what it may not read belong to root: its user
-/// namespace's owner may still trace it, but not open them.
+/// namespace's owner may still trace it, but not open those that only their owner may.
 const FILES: Closed = Closed { private: READER.private, namespaces: Some(Tier::Lockdown), by_loader: true };
 
 pub const ATTACKS: &[Attack] = &[
@@ -26,7 +26,7 @@ pub const ATTACKS: &[Attack] = &[
     }),
     reader("reads-mem", "read the heap through /proc/PID/mem", FILES, mem),
     reader("reads-mem-of-thread", "read the heap through /proc/PID/task/PID/mem", FILES, mem_of_thread),
-    reader("reads-maps", "read /proc/PID/maps", FILES, |args| has_bytes(&read_proc(args, "maps")?)),
+    reader("reads-maps", "read /proc/PID/maps", READER, |args| has_bytes(&read_proc(args, "maps")?)),
     reader("reads-auxv", "read /proc/PID/auxv", FILES, |args| has_bytes(&read_proc(args, "auxv")?)),
     reader("reads-pagemap", "read /proc/PID/pagemap", FILES, |args| {
         let mut bytes = [0; 8];
@@ -42,9 +42,9 @@ pub const ATTACKS: &[Attack] = &[
         File::open(proc_path(args, "fd")?.join(args.text("file")?))?.read_to_end(&mut text)?;
         finds(args, &text)
     }),
-    reader("follows-cwd", "read the link /proc/PID/cwd", FILES, |args| link(args, "cwd")),
-    reader("follows-root", "read the link /proc/PID/root", FILES, |args| link(args, "root")),
-    reader("follows-exe", "read the link /proc/PID/exe", FILES, |args| link(args, "exe")),
+    reader("follows-cwd", "read the link /proc/PID/cwd", READER, |args| link(args, "cwd")),
+    reader("follows-root", "read the link /proc/PID/root", READER, |args| link(args, "root")),
+    reader("follows-exe", "read the link /proc/PID/exe", READER, |args| link(args, "exe")),
     reader("reads-cmdline", "read /proc/PID/cmdline: arguments are no secret on Linux", NEVER, |args| {
         has_bytes(&read_proc(args, "cmdline")?)
     }),
@@ -54,7 +54,7 @@ pub const ATTACKS: &[Attack] = &[
     reader("writes-by-process-vm", "process_vm_writev(2) to the heap", READER, vm_write),
     reader("takes-descriptor", "pidfd_getfd(2) of an open file", READER, get_descriptor),
     reader("samples-by-perf", "perf_event_open(2) on the program, which samples its stack", READER, perf),
-    reader("dumps-by-gcore", "gcore PID", READER, gcore),
+    reader("dumps-by-gcore", "gcore PID", FILES, gcore),
     theirs(
         "reads-environ-from-their-namespace",
         "setns(2) into the program's user namespace, then environ",

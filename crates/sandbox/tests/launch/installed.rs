@@ -39,15 +39,13 @@ impl Installed {
 
 impl Drop for Installed {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // The next one, or the last, takes it out: a second failure here would hide the first.
-            return;
-        }
         let _gate = gate();
         self.0.unlock().expect("unlocked");
         if self.0.try_lock().is_ok() && Path::new(OURS).exists() {
-            std::fs::remove_file(OURS).expect("the mark is gone");
-            launch::uninstall(|_| {}).expect("undone, with no program left");
+            let _ = std::fs::remove_file(OURS);
+            let undone = launch::uninstall(|_| {});
+            // A second failure while the first one goes its way would hide it.
+            assert!(undone.is_ok() || std::thread::panicking(), "{undone:?}");
         }
     }
 }

@@ -6,7 +6,6 @@ import ctypes
 import hashlib
 import os
 import resource
-import select
 import signal
 import socket
 import struct
@@ -301,15 +300,15 @@ elif SCENARIO == "client ends":
         if kind != "started":
             print(kind, body, flush=True)
             os._exit(1)
-        select.select([reader], [], [], 10)
         if os.fork() == 0:
-            os.close(1)
-            os.close(2)
+            for number in (1, 2, reader, writer):
+                os.close(number)
             time.sleep(20)
             os._exit(0)
-        os.kill(os.getpid(), signal.SIGKILL)
+        signal.pause()
     os.close(writer)
     program = os.read(reader, 100).decode().strip() or sys.exit("no program")
+    os.kill(client, signal.SIGKILL)
     os.waitpid(client, 0)
     for _ in range(500):
         try:
