@@ -95,7 +95,7 @@ fn lowered(resource: Resource, limit: u64) -> Rlimit {
 }
 
 /// Sends the listener to the watchers, who have the other end.
-fn hand_over(gate: i32, listener: &OwnedFd) -> bool {
+pub(super) fn hand_over(gate: i32, listener: &OwnedFd) -> bool {
     let descriptors = [listener.as_fd()];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);

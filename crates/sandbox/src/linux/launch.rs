@@ -17,7 +17,6 @@
 //! domain, and no more. The client talks to the watchers directly afterwards; its end of the socket tells
 //! the launcher that it lives.
 
-mod accounts;
 mod client;
 mod codec;
 mod elf;
@@ -31,7 +30,7 @@ mod serve;
 
 pub use client::start_through;
 pub use install::{InstallError, install, uninstall};
-pub use place::{DIRECTORY, GROUP, LAUNCHER, LOADER, Launcher, Unusable};
+pub use place::{DIRECTORY, LAUNCHER, LOADER, Launcher, RANGE, Unusable};
 pub use serve::main;
 
 pub(super) use client::Helper;

@@ -24,7 +24,11 @@ use crate::{Enforced, Given, Guarantee, Spec, StartError};
 /// environment's values are overwritten in this process and in the watchers once they were handed over.
 ///
 /// The watchers are copies of this process: memory that must not be copied needs `MADV_DONTFORK`.
-pub fn start(spec: Spec) -> Result<Running, StartError> {
+pub fn start(mut spec: Spec) -> Result<Running, StartError> {
+    if spec.private_group.is_some() {
+        // With the group but not closed to it, the program could read every other one that has it.
+        spec.weaker.retain(|&guarantee| guarantee != Guarantee::L6);
+    }
     let (tier, waived) = (spec.tier, spec.weaker.clone());
     if spec.image.shebang().is_some() {
         return Err(StartError::Script { path: spec.image.path().to_owned() });

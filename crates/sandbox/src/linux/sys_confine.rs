@@ -150,7 +150,11 @@ pub(super) fn is_refused(call: c_long, arguments: [usize; 4], errno: c_int) -> b
 }
 
 /// Adds to a ruleset: `rights` for what `beneath` leads to and all beneath it (landlock_add_rule(2)).
-pub(super) fn landlock_allow(ruleset: BorrowedFd<'_>, beneath: BorrowedFd<'_>, rights: u64) -> io::Result<()> {
+pub(super) fn landlock_allow(
+    ruleset: BorrowedFd<'_>,
+    beneath: BorrowedFd<'_>,
+    rights: u64,
+) -> io::Result<()> {
     const LANDLOCK_RULE_PATH_BENEATH: c_int = 1;
     /// struct landlock_path_beneath_attr in linux/landlock.h.
     #[repr(C, packed)]

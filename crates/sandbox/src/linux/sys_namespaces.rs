@@ -66,3 +66,9 @@ pub(super) fn next_mount_namespace(namespace: BorrowedFd<'_>) -> io::Result<Owne
     // SAFETY: the kernel opened this descriptor just now and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
+
+/// Makes a network namespace and enters it (unshare(2)).
+pub(super) fn leave_network() -> rustix::io::Result<()> {
+    // SAFETY: a network namespace touches no open descriptor, and this process has one thread.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
+}

@@ -82,11 +82,11 @@ fn guard(plan: &Plan, link: &mut i32) -> Result<(), (Step, i32)> {
         keeper = namespaces::become_owner(plan, &world.identity)?;
     }
     let made = if plan.world.is_some() { Step::Namespaces } else { Step::Watcher };
-    let (_, inner) = spawn::<Inner>(plan).map_err(|error| (made, errno(&error)))?;
-    if plan.world.is_some() {
-        namespaces::reap(keeper);
-        drop_capabilities();
+    let spawned = spawn::<Inner>(plan);
+    if let Some(world) = &plan.world {
+        namespaces::finish(world, keeper);
     }
+    let (_, inner) = spawned.map_err(|error| (made, errno(&error)))?;
     let inner = inner.ok_or((Step::Watcher, Errno::NOSYS.raw_os_error()))?;
     let children = children.ok();
     let gate = plan.gate.filter(|_| plan.tier == Tier::Lockdown).map(|gate| gate.watcher);
@@ -158,11 +158,12 @@ fn launch(plan: &Plan) -> Result<Launched, (Step, i32)> {
     plan.inner.store(raw(Some(getpid())), SeqCst);
     // As the supervisor numbers them.
     let numbered = plan.world.as_ref().and_then(|_| open_children().ok());
-    if let Some(world) = &plan.world {
-        namespaces::enter(plan, world)?;
-    }
     let told = match &plan.world {
-        Some(world) => namespaces::end_with_outer(world) && numbered.is_some(),
+        Some(world) => {
+            let ends = namespaces::end_with_outer(world);
+            namespaces::enter(plan, world)?;
+            ends && namespaces::ends_with_outer() && numbered.is_some()
+        }
         None => {
             set_parent_process_death_signal(Some(OUTER_ENDED)).is_ok()
                 && parent_process_death_signal() == Ok(Some(OUTER_ENDED))

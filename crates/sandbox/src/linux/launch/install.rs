@@ -5,19 +5,19 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, Uid, fchmod, fchown, flock, fstat, fsync, mkdir, open,
-    openat, renameat, unlinkat,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, Uid, XattrFlags, fchmod, fchown, fgetxattr, flock,
+    fremovexattr, fsetxattr, fstat, fsync, mkdir, open, openat, renameat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
 
-use super::accounts::Accounts;
 use super::elf;
-use super::place::{DIRECTORY, GROUP, LAUNCHER, LOADER, MODE, Unusable, check_way, owned_by_root};
+use super::place::{
+    ATTRIBUTE, CAPABILITY, DIRECTORY, LAUNCHER, LOADER, MODE, RANGE, Unusable, check_way, owned_by_root,
+};
 
 /// Why nothing, or not all, was installed or removed.
 #[derive(Debug, thiserror::Error)]
@@ -34,35 +34,12 @@ pub enum InstallError {
         /// What is wrong.
         why: String,
     },
-    /// The system has no tool to make or remove a group.
-    #[error(
-        "{tool} is not there (busybox has addgroup and delgroup instead): {by_hand}, then run this again"
-    )]
-    NoTool {
-        /// Its name.
-        tool: &'static str,
-        /// What a person can do.
-        by_hand: &'static str,
-    },
-    /// The tool failed.
-    #[error("{tool}: {why}")]
-    Tool {
-        /// Its path.
-        tool: PathBuf,
-        /// What it said.
-        why: String,
-    },
-    /// The group lets users in, or belongs to one.
-    #[error("the group {GROUP} is not private: {why}")]
-    NotPrivate {
-        /// How.
-        why: String,
-    },
-    /// Processes run with the group: its number must not go to another group before they have ended.
-    #[error("the launcher is removed, but the group stays while these processes run with it: {pids}")]
-    StillRunning {
-        /// Their numbers.
-        pids: String,
+    /// A user may have the launcher's groups in a user namespace (subgid(5)).
+    #[error("/etc/subgid gives {user} numbers that the launcher's groups have ({first} to {last})",
+        first = RANGE.start, last = RANGE.end - 1)]
+    Subordinate {
+        /// The user.
+        user: String,
     },
     /// The place is not safe.
     #[error(transparent)]
@@ -90,26 +67,28 @@ pub fn install(source: &Path, mut tell: impl FnMut(&str)) -> Result<(), InstallE
     let (launcher, _) = read_program(source)?;
     let parent = Path::new(DIRECTORY).parent().unwrap_or(Path::new("/"));
     check_way(parent)?;
+    if let Some(user) = subordinate(&std::fs::read_to_string("/etc/subgid").unwrap_or_default()) {
+        return Err(InstallError::Subordinate { user });
+    }
     let mut changed = false;
     let mut done = |text: String| {
         changed = true;
         tell(&text);
     };
 
-    let group = make_group(&mut done)?;
     let directory = make_directory(&mut done)?;
     let digest = hex(&Sha256::digest(&launcher));
-    let file = Wanted { name: LAUNCHER, content: &launcher, group, mode: MODE, time: None };
+    let file = Wanted { name: LAUNCHER, content: &launcher, capable: true, mode: MODE, time: None };
     match file.put(&directory)? {
         Put::Same => {}
-        put => done(format!("{put} {DIRECTORY}/{LAUNCHER}, sha256 {digest}, setgid {GROUP}")),
+        put => done(format!("{put} {DIRECTORY}/{LAUNCHER}, sha256 {digest}, with CAP_SETGID")),
     }
     match find_loader(&launcher)? {
         None => tell("no dynamic loader is installed: the system's shell is static"),
         Some((path, content, of)) => {
             // Nobody can read the copy: its time and size tell whether the system's has changed since.
             let time = of.modified().ok();
-            let file = Wanted { name: LOADER, content: &content, group: 0, mode: 0o711, time };
+            let file = Wanted { name: LOADER, content: &content, capable: false, mode: 0o711, time };
             match file.put(&directory)? {
                 Put::Same => {}
                 put => done(format!(
@@ -120,7 +99,7 @@ pub fn install(source: &Path, mut tell: impl FnMut(&str)) -> Result<(), InstallE
         }
     }
     if !changed {
-        tell(&format!("nothing to do: the launcher (sha256 {digest}), the loader and the group are there"));
+        tell(&format!("nothing to do: the launcher (sha256 {digest}) and the loader are there"));
     }
     Ok(())
 }
@@ -131,11 +110,6 @@ pub fn install(source: &Path, mut tell: impl FnMut(&str)) -> Result<(), InstallE
 /// group keep it from being removed: its number could go to another group.
 pub fn uninstall(mut tell: impl FnMut(&str)) -> Result<(), InstallError> {
     only_root()?;
-    let accounts = Accounts::read().map_err(system("the account files"))?;
-    let number = accounts.number(GROUP);
-    if let Some(why) = number.and_then(|number| accounts.way_in(GROUP, number)) {
-        return Err(InstallError::NotPrivate { why });
-    }
     let mut changed = false;
     let mut done = |text: String| {
         changed = true;
@@ -154,14 +128,6 @@ pub fn uninstall(mut tell: impl FnMut(&str)) -> Result<(), InstallError> {
             Err(Errno::NOTEMPTY | Errno::EXIST) => done(format!("left {DIRECTORY}: it holds other files")),
             Err(error) => return Err(system(DIRECTORY)(error)),
         }
-    }
-    if let Some(number) = number {
-        let pids = running_with(number);
-        if !pids.is_empty() {
-            return Err(InstallError::StillRunning { pids: pids.join(" ") });
-        }
-        run("groupdel", &[GROUP], "remove the group envseal by hand")?;
-        done(format!("removed the group {GROUP}"));
     }
     if !changed {
         tell("nothing to do: nothing is installed");
@@ -208,49 +174,14 @@ fn find_loader(launcher: &[u8]) -> Result<Option<(PathBuf, Vec<u8>, Metadata)>, 
     Ok(Some((path, content, of)))
 }
 
-fn make_group(done: &mut impl FnMut(String)) -> Result<u32, InstallError> {
-    let number = || -> Result<Option<u32>, InstallError> {
-        let accounts = Accounts::read().map_err(system("the account files"))?;
-        let Some(number) = accounts.number(GROUP) else { return Ok(None) };
-        match accounts.way_in(GROUP, number) {
-            Some(why) => Err(InstallError::NotPrivate { why }),
-            None if number == 0 => Err(InstallError::NotPrivate { why: "its number is root's".to_owned() }),
-            None => Ok(Some(number)),
-        }
-    };
-    if let Some(number) = number()? {
-        return Ok(number);
-    }
-    run("groupadd", &["--system", GROUP], "make a system group envseal without members by hand")?;
-    let missing =
-        || InstallError::NotPrivate { why: "groupadd made it, but /etc/group does not have it".into() };
-    let number = number()?.ok_or_else(missing)?;
-    done(format!("made the group {GROUP}, number {number}, without members"));
-    Ok(number)
-}
-
-/// Runs one of the system's tools, with nothing of this process's environment.
-fn run(tool: &'static str, args: &[&str], by_hand: &'static str) -> Result<(), InstallError> {
-    let places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-    let path = places.iter().map(|place| Path::new(place).join(tool)).find(|path| path.is_file());
-    let path = path.ok_or(InstallError::NoTool { tool, by_hand })?;
-    let output = Command::new(&path)
-        .args(args)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(system(path.display().to_string()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().collect::<Vec<_>>().join("; ");
-    Err(InstallError::Tool {
-        tool: path,
-        why: if said.is_empty() { output.status.to_string() } else { said },
+/// A user whose subordinate groups reach into the launcher's.
+fn subordinate(text: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let user = fields.next()?;
+        let (first, count): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let reaches = first < RANGE.end.into() && first.saturating_add(count) > RANGE.start.into();
+        reaches.then(|| user.to_owned())
     })
 }
 
@@ -287,7 +218,7 @@ fn make_directory(done: &mut impl FnMut(String)) -> Result<OwnedFd, InstallError
 struct Wanted<'c> {
     name: &'static str,
     content: &'c [u8],
-    group: u32,
+    capable: bool,
     mode: u32,
     time: Option<std::time::SystemTime>,
 }
@@ -324,7 +255,8 @@ impl Wanted<'_> {
     fn is(&self, file: &File) -> io::Result<bool> {
         let of = file.metadata()?;
         if !of.is_file()
-            || (of.uid(), of.gid(), of.mode() & 0o7777) != (0, self.group, self.mode)
+            || (of.uid(), of.gid(), of.mode() & 0o7777) != (0, 0, self.mode)
+            || capability(file) != self.capable.then_some(CAPABILITY.to_vec())
             || of.nlink() != 1
             || self.time.is_some_and(|time| of.modified().ok() != Some(time))
         {
@@ -336,8 +268,8 @@ impl Wanted<'_> {
         Ok(content == self.content)
     }
 
-    /// Under another name first, with its content before its group, and its group before its mode: no setgid
-    /// file with other content is ever there.
+    /// Under another name first, with its content before its capability: no file that has
+    /// one and other content is ever there.
     fn write(&self, directory: &OwnedFd) -> io::Result<()> {
         let temporary = temporary(self.name);
         remove_file(directory, &temporary)?;
@@ -348,8 +280,11 @@ impl Wanted<'_> {
             if let Some(time) = self.time {
                 file.set_times(FileTimes::new().set_modified(time))?;
             }
-            fchown(&file, Some(Uid::ROOT), Some(Gid::from_raw(self.group)))?;
+            fchown(&file, Some(Uid::ROOT), Some(Gid::ROOT))?;
             fchmod(&file, Mode::from_raw_mode(self.mode))?;
+            if self.capable {
+                fsetxattr(&file, ATTRIBUTE, &CAPABILITY, XattrFlags::CREATE)?;
+            }
             file.sync_all()
         })();
         // Nobody can execute a file that is open for writing.
@@ -377,10 +312,13 @@ fn open_file(directory: &OwnedFd, name: &str) -> io::Result<Option<File>> {
     }
 }
 
-/// Takes group and mode from a launcher that is no longer wanted: where hard links to files of others are
+/// Takes capability and mode from a launcher that is no longer wanted: where hard links to files of others are
 /// allowed (fs.protected_hardlinks of proc(5)), somebody may have kept one.
 fn disarm(file: &File) -> io::Result<()> {
     if file.metadata()?.is_file() {
+        if capability(file).is_some() {
+            fremovexattr(file, ATTRIBUTE)?;
+        }
         fchmod(file, Mode::RUSR | Mode::WUSR)?;
         fchown(file, Some(Uid::ROOT), Some(Gid::ROOT))?;
     }
@@ -402,19 +340,10 @@ fn remove_file(directory: &OwnedFd, name: &str) -> io::Result<bool> {
     }
 }
 
-/// The living processes that have the group as one of their three.
-fn running_with(group: u32) -> Vec<String> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let names = processes.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let pids = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let has = |pid: &String| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let of = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start);
-        let lives = !of("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
-        lives
-            && of("Gid:").is_some_and(|groups| groups.split_whitespace().any(|one| one.parse() == Ok(group)))
-    };
-    pids.filter(has).collect()
+fn capability(file: &File) -> Option<Vec<u8>> {
+    let mut data = [0; 64];
+    let length = fgetxattr(file, ATTRIBUTE, &mut data).ok()?;
+    data.get(..length).map(<[u8]>::to_vec)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -5,8 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{StatVfsMountFlags, statvfs};
-use rustix::process::{getegid, getgid, getgroups};
+use rustix::fs::{StatVfsMountFlags, getxattr, statvfs};
 use rustix::thread::no_new_privs;
 
 use crate::StartError;
@@ -17,19 +16,27 @@ pub const DIRECTORY: &str = "/usr/local/lib/envseal";
 pub const LAUNCHER: &str = "envseal-launch";
 /// The execute-only copy of the dynamic loader in [`DIRECTORY`].
 pub const LOADER: &str = "ld.so";
-/// The group that nobody is a member of.
-pub const GROUP: &str = "envseal";
+/// The groups that programs run with, one each: above every range that systemd, containers and subordinate
+/// groups use, and still positive where a number is taken for a signed one.
+pub const RANGE: std::ops::Range<u32> = 0x7000_0000..0x7ffd_0000;
 
-/// Permission bits of the launcher: setgid, and executable by everybody.
-pub(super) const MODE: u32 = 0o2755;
+/// Permission bits of the launcher: executable by everybody.
+pub(super) const MODE: u32 = 0o755;
+/// The extended attribute that holds a file's capabilities.
+pub(super) const ATTRIBUTE: &str = "security.capability";
+/// CAP_SETGID, permitted but not effective (struct vfs_cap_data of include/uapi/linux/capability.h, revision 2).
+pub(super) const CAPABILITY: [u8; 20] = {
+    let mut data = [0; 20];
+    data[3] = 2;
+    data[4] = 1 << 6;
+    data
+};
 const ALL_BITS: u32 = 0o7777;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// An installed launcher that was found sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launcher {
-    group: u32,
-}
+pub struct Launcher(());
 
 /// Why a launcher that is installed cannot be used. Whoever falls back to a plain start here lets the caller
 /// choose that programs can be read, by `no_new_privs` alone.
@@ -52,11 +59,11 @@ pub enum Unusable {
         /// Its permission bits.
         mode: u32,
     },
-    /// This process is in the launcher's group already, so the group keeps nobody out.
-    #[error("this user is in group {group}, which must have no members")]
-    Member {
-        /// The group's number.
-        group: u32,
+    /// The launcher has another capability than the one that takes a group, or none.
+    #[error("{path}: its capabilities are not those that were installed", path = path.display())]
+    Capability {
+        /// The launcher.
+        path: PathBuf,
     },
     /// The file system's set-group-ID bits count for nothing.
     #[error("{path}: its file system is mounted nosuid", path = path.display())]
@@ -101,15 +108,14 @@ impl Launcher {
             return Err(Unusable::Unsafe { path, why: "not a regular file" });
         }
         owned_by_root(&path, &file)?;
-        let (mode, group) = (file.mode() & ALL_BITS, file.gid());
+        let mode = file.mode() & ALL_BITS;
         if mode != MODE {
             return Err(Unusable::Mode { path, mode });
         }
-        if group == 0 {
-            return Err(Unusable::Unsafe { path, why: "its group is root's" });
-        }
-        if is_member(group).map_err(at(&path))? {
-            return Err(Unusable::Member { group });
+        let mut data = [0; 64];
+        let length = getxattr(&path, ATTRIBUTE, &mut data).unwrap_or(0);
+        if data.get(..length) != Some(&CAPABILITY) {
+            return Err(Unusable::Capability { path });
         }
         let mounted = statvfs(&path).map_err(|error| at(&path)(error.into()))?;
         if mounted.f_flag.contains(StatVfsMountFlags::NOSUID) {
@@ -118,24 +124,13 @@ impl Launcher {
         if no_new_privs().unwrap_or(true) {
             return Err(Unusable::NoNewPrivileges);
         }
-        Ok(Some(Launcher { group }))
+        Ok(Some(Launcher(())))
     }
 
     /// Where it is.
     pub fn path() -> PathBuf {
         Path::new(DIRECTORY).join(LAUNCHER)
     }
-
-    /// The number of the group that programs run with.
-    pub fn group(&self) -> u32 {
-        self.group
-    }
-}
-
-/// Whether this process has the group in any of its parts.
-pub(super) fn is_member(group: u32) -> io::Result<bool> {
-    let groups = getgroups()?;
-    Ok([getgid(), getegid()].iter().chain(&groups).any(|one| one.as_raw() == group))
 }
 
 /// Checks that nobody but root can change what is found at `directory`, an absolute path: neither the

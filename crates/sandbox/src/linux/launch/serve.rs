@@ -6,17 +6,15 @@
 //! as in a plain start, because it was the caller's to set, are the process group, limits, umask and
 //! priority.
 //!
-//! That AT_SECURE is set, and so the dynamic loader took nothing from the caller, follows from the check of
-//! the groups: execve sets it exactly when the effective group is not the real one (cap_bprm_creds_from_file
-//! in the kernel), and only the kernel's honouring of the file's set-group-ID bit makes them differ here.
+//! That AT_SECURE is set, and so the dynamic loader took nothing from the caller, follows from the capability:
+//! execve sets it whenever a user other than root gains one (cap_bprm_creds_from_file in the kernel).
 //!
 //! A hard link to the launcher is the launcher: the same inode, written by root only. Its name is of no
 //! account.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -25,18 +23,20 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt::{socket_domain, socket_peercred, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{
-    DumpableBehavior, PidfdFlags, Resource, Rlimit, chdir, fchdir, getegid, geteuid, getgid, getgroups,
-    getppid, getuid, pidfd_open, set_dumpable_behavior, setrlimit, umask,
+    DumpableBehavior, PidfdFlags, Resource, Rlimit, chdir, fchdir, geteuid, getgid, getgroups, getppid,
+    getuid, pidfd_open, set_dumpable_behavior, setrlimit, umask,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::thread::{Gid, set_thread_res_gid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, Gid, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid,
+};
 
 use super::super::running::{Parts, bury};
 use super::super::start::start;
 use super::super::sys;
 use super::failure;
 use super::frame::{Broken, FAILED, Message, REFUSED, REQUEST, STARTED, Wire};
-use super::place::MODE;
+use super::place::RANGE;
 use super::reply::Started;
 use super::request::{Request, needs_no_directory};
 use crate::{Engine, Guarantee, Running, Spec, StartError};
@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
     sys::default_signals();
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) });
-    let refusal = match granted_group() {
+    let refusal = match take_group() {
         Err(refusal) => refusal,
         Ok(group) => match settle() {
             Err(refusal) => refusal,
@@ -75,31 +75,48 @@ fn refuse(socket: impl AsFd, refusal: &str) -> ExitCode {
     ExitCode::from(FAILURE)
 }
 
-/// The group, if the kernel gave it to this process because of the file that it executes, and nobody has it
-/// otherwise.
-fn granted_group() -> Result<Gid, String> {
-    let (real, group) = (getgid(), getegid());
-    if real == group {
-        return Err("it has no group of its own: it is not installed setgid, or was started where a setgid \
-                    program is none (under a debugger, with no_new_privs, in a user namespace, from a file \
-                    system mounted nosuid, or by a program that has the group already)"
+/// Takes a group that no other process has, with the capability that the file gives, and gives that up.
+///
+/// The number is drawn from a range that no account has ([`RANGE`]): whoever has run a program of theirs in a
+/// group, and kept a setgid file or a user namespace with it, has nothing of the next one.
+fn take_group() -> Result<Gid, String> {
+    let permitted = capabilities(None).map_err(|error| format!("its capabilities: {error}"))?.permitted;
+    if !permitted.contains(CapabilitySet::SETGID) {
+        return Err("it cannot take a group of its own: it is not installed, or was started where its file \
+                    gives no capability (under a debugger, with no_new_privs, in a user namespace, from a \
+                    file system mounted nosuid, or by a program of its own)"
             .to_owned());
     }
-    if sys::groups() != Some([real, group, group].map(Gid::as_raw)) {
-        return Err("its saved group is not its effective one".to_owned());
+    let none = CapabilitySet::empty();
+    let only = CapabilitySets {
+        effective: CapabilitySet::SETGID,
+        permitted: CapabilitySet::SETGID,
+        inheritable: none,
+    };
+    let failed = |error: Errno| format!("a group of its own: {error}");
+    let mut groups = getgroups().map_err(failed)?;
+    // The user's own group is not always among the supplementary ones, and will be nowhere else.
+    let real = getgid();
+    if !groups.contains(&real) {
+        groups.push(real);
     }
+    let mut random = [0; 4];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut random))
+        .map_err(|error| format!("/dev/urandom: {error}"))?;
+    let number = RANGE.start + u32::from_le_bytes(random) % (RANGE.end - RANGE.start);
+    let group = Gid::from_raw(number);
     if getuid() != geteuid() {
         return Err("it is installed setuid".to_owned());
     }
-    let groups = getgroups().map_err(|error| format!("its groups: {error}"))?;
-    if groups.contains(&group) {
-        return Err(format!("this user is in group {}, which must have no members", group.as_raw()));
-    }
-    let file = std::fs::metadata("/proc/self/exe").map_err(|error| format!("/proc/self/exe: {error}"))?;
-    if !file.is_file() || file.uid() != 0 || file.mode() & 0o7777 != MODE || file.gid() != group.as_raw() {
-        return Err(
-            "its file is not root's, setgid to the group that it has, and writable by root alone".to_owned()
-        );
+    set_capabilities(None, only).map_err(failed)?;
+    set_thread_groups(&groups).map_err(failed)?;
+    set_thread_res_gid(group, group, group).map_err(failed)?;
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .map_err(failed)?;
+    let left = capabilities(None).map_err(failed)?;
+    if sys::groups() != Some([number; 3]) || !(left.permitted | left.effective).is_empty() {
+        return Err("the group was not taken whole".to_owned());
     }
     Ok(group)
 }
@@ -119,10 +136,6 @@ fn settle() -> Result<(OwnedFd, Mode), String> {
 
 fn serve(socket: &OwnedFd, group: Gid, mask: Mode) -> Result<(), String> {
     let client = client(socket)?;
-    set_thread_res_gid(group, group, group).map_err(|error| format!("the group: {error}"))?;
-    if sys::groups() != Some([group.as_raw(); 3]) {
-        return Err("the group was not taken whole".to_owned());
-    }
     // Where the system lets setgid programs be dumped, a change of groups makes this one so again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| format!("prctl: {error}"))?;
 

@@ -4,7 +4,9 @@ use std::ffi::CStr;
 use std::os::fd::AsFd as _;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, accessat, open, readlinkat_raw, stat, statvfs};
+use rustix::fs::{
+    Access, AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, accessat, open, readlinkat_raw, stat, statvfs,
+};
 use rustix::io::{Errno, write};
 use rustix::process::{Signal, chdir, parent_process_death_signal, set_parent_process_death_signal, umask};
 use std::sync::atomic::Ordering::SeqCst;
@@ -46,6 +48,9 @@ pub(in super::super) fn enter(plan: &Plan, world: &World) -> Result<(), (Step, i
             }
         }
     }
+    if let Some(way) = world.network {
+        way.enter().map_err(|error| (Step::Namespaces, error.raw_os_error()))?;
+    }
     drop_capabilities();
     read_back(plan, world);
     Ok(())
@@ -73,9 +78,8 @@ fn read_back(plan: &Plan, world: &World) {
         Ok(found) => (found.st_dev, found.st_ino) != *was,
         Err(error) => error == Errno::NOENT || error == Errno::NOTDIR,
     });
-    let is_read_only = |path: &CStr| {
-        statvfs(path).is_ok_and(|mounted| mounted.f_flag.contains(StatVfsMountFlags::RDONLY))
-    };
+    let is_read_only =
+        |path: &CStr| statvfs(path).is_ok_and(|mounted| mounted.f_flag.contains(StatVfsMountFlags::RDONLY));
     let read_only = world.read_only.iter().all(|path| is_read_only(path));
     plan.board.set(Fact::Mounts, (moved && read_only && has_own_processes()).into());
     if let Some(loader) = &world.loader {
@@ -95,10 +99,14 @@ fn has_own_processes() -> bool {
 /// Ends this process, and so the tree, when the outer watcher ends; whether that is certain. A signal from
 /// outside of the namespace cannot be ignored, not even by a stopped process 1.
 pub(in super::super) fn end_with_outer(world: &World) -> bool {
-    let set = set_parent_process_death_signal(Some(Signal::KILL)).is_ok()
-        && parent_process_death_signal() == Ok(Some(Signal::KILL));
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
     // Its number is 0 here, before as after its end, so that getppid(2) tells nothing.
     let outer = sys::borrow(world.outer.load(SeqCst));
     let mut ends = [PollFd::from_borrowed_fd(outer, PollFlags::IN)];
-    set && poll(&mut ends, Some(&Timespec::default())) == Ok(0)
+    ends_with_outer() && poll(&mut ends, Some(&Timespec::default())) == Ok(0)
+}
+
+/// Whether that is still so: the kernel forgets it when a process gains rights (prctl(2)).
+pub(in super::super) fn ends_with_outer() -> bool {
+    parent_process_death_signal() == Ok(Some(Signal::KILL))
 }

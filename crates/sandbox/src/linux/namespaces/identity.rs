@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::{Errno, write};
 use rustix::process::{Pid, WaitOptions, getegid, geteuid, waitpid};
+use rustix::thread::{Timespec, nanosleep, sched_yield};
 
 use super::super::plan::Plan;
 use super::super::proc_file::ProcPath;
@@ -24,6 +25,9 @@ use super::super::sys_namespaces::enter_user_namespace;
 
 /// Missing in rustix; include/uapi/linux/memfd.h (Linux 6.3).
 const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
+/// How often the keeper is asked again at once, and then how many milliseconds it is waited for.
+const YIELDS: u32 = 1000;
+const SLEEPS: u32 = 1000;
 
 /// Waits for ever: pause(2), and again.
 #[cfg(target_arch = "x86_64")]
@@ -112,8 +116,7 @@ impl Role for Keeper {
     fn run(plan: &Plan) -> i32 {
         let Some(world) = &plan.world else { return 1 };
         let identity = &world.identity;
-        let error =
-            sys::execute(identity.keeper, identity.arguments.as_ptr(), identity.environment.as_ptr());
+        let error = sys::execute(identity.keeper, identity.arguments.as_ptr(), identity.environment.as_ptr());
         identity.failed.store(error.raw_os_error().unwrap_or(libc::EIO), SeqCst);
         1
     }
@@ -140,20 +143,40 @@ pub(in super::super) fn become_owner(plan: &Plan, identity: &Identity) -> Result
 }
 
 /// Waits for the end of what [`become_owner`] killed.
-pub(in super::super) fn reap(keeper: Option<Pid>) {
+pub(super) fn reap(keeper: Option<Pid>) {
     while let Err(Errno::INTR) = waitpid(keeper, WaitOptions::empty()) {}
 }
 
 fn adopt(pid: i32, handle: BorrowedFd<'_>, identity: &Identity) -> rustix::io::Result<()> {
     // The order is the kernel's: a group can be mapped once setgroups(2) is given up (user_namespaces(7)).
-    let files =
-        [("setgroups", b"deny".as_slice()), ("uid_map", identity.user.as_bytes()), ("gid_map", identity.group.as_bytes())];
+    let files = [
+        ("setgroups", b"deny".as_slice()),
+        ("uid_map", identity.user.as_bytes()),
+        ("gid_map", identity.group.as_bytes()),
+    ];
     for (name, text) in files {
         let path = ProcPath::of(pid, name);
-        let file = open(path.as_c_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        write(&file, text)?;
+        write(&open_once_dumpable(&path)?, text)?;
     }
     enter_user_namespace(handle).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+/// The process runs on, for its creator, from the moment when the old memory is given up; dumpable it is a
+/// few instructions later.
+fn open_once_dumpable(path: &ProcPath) -> rustix::io::Result<OwnedFd> {
+    let mut turn = 0;
+    loop {
+        let opened = open(path.as_c_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        if opened.as_ref().err() != Some(&Errno::ACCESS) || turn == YIELDS + SLEEPS {
+            return opened;
+        }
+        if turn < YIELDS {
+            sched_yield();
+        } else {
+            let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
+        }
+        turn += 1;
+    }
 }
 
 #[cfg(test)]

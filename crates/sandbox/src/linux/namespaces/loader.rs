@@ -32,7 +32,7 @@ pub(super) fn shield(spec: &Spec) -> Option<Shield> {
         return None;
     }
     let installed = Path::new(DIRECTORY).join(LOADER);
-    let copy = installed.symlink_metadata().ok().filter(|copy| is_unreadable(copy))?;
+    let copy = installed.symlink_metadata().ok().filter(is_unreadable)?;
     let mut head = vec![0; HEAD];
     let length = super::super::read_at(spec.image.file(), &mut head, 0).ok()?;
     let at = interpreter(&head[..length])?.canonicalize().ok()?;

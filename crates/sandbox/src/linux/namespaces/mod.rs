@@ -14,6 +14,7 @@ mod enter;
 mod identity;
 mod loader;
 mod mounts;
+mod network;
 mod pins;
 mod reason;
 mod view;
@@ -21,10 +22,13 @@ mod world;
 
 use std::ffi::CStr;
 
+use rustix::process::Pid;
+
+use super::confine::drop_capabilities;
 use crate::Tier;
 
-pub(super) use enter::{end_with_outer, enter};
-pub(super) use identity::{become_owner, reap};
+pub(super) use enter::{end_with_outer, ends_with_outer, enter};
+pub(super) use identity::become_owner;
 pub(super) use reason::refusal;
 pub(super) use world::{World, terminal_path};
 
@@ -95,7 +99,18 @@ pub(super) fn has_own_processes(namespaces: u64) -> bool {
     namespaces & Kind::Pid.bit() != 0
 }
 
-/// The clone(2) flags of the inner watcher, in whose user namespace it is already.
+/// The clone(2) flags of the inner watcher, which is in the user namespace already and enters that of the
+/// network later.
 pub(super) fn flags(tier: Tier) -> i32 {
-    kinds(tier).iter().filter(|&&kind| kind != Kind::User).fold(0, |flags, kind| flags | kind.flag())
+    let made = kinds(tier).iter().filter(|&&kind| kind != Kind::User && kind != Kind::Network);
+    made.fold(0, |flags, kind| flags | kind.flag())
+}
+
+/// What the outer watcher still does for the namespaces once the inner one was made, or could not be.
+pub(super) fn finish(world: &World, keeper: Option<Pid>) {
+    if let Some(way) = world.network {
+        way.lend();
+    }
+    identity::reap(keeper);
+    drop_capabilities();
 }

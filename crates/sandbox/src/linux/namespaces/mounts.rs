@@ -17,8 +17,7 @@ use super::super::sys_namespaces::set_mount_attributes;
 pub(super) const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY;
 pub(super) const NO_SETUID: u64 = libc::MOUNT_ATTR_NOSUID;
 /// No way to change anything, nor to run anything.
-pub(super) const INERT: u64 =
-    READ_ONLY | NO_SETUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+pub(super) const INERT: u64 = READ_ONLY | NO_SETUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
 
 /// One step. Relative sources lie in the system's own `/dev`, which is the working directory meanwhile.
 #[derive(Debug)]

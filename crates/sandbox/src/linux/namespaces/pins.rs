@@ -27,7 +27,11 @@ pub(super) struct Pin {
 
 impl Pin {
     /// Of what `Spec::pin` was given; `keep` gives a descriptor its number in the watchers.
-    pub(super) fn new(path: &Path, content: &File, keep: &mut dyn FnMut(RawFd) -> RawFd) -> Result<Pin, StartError> {
+    pub(super) fn new(
+        path: &Path,
+        content: &File,
+        keep: &mut dyn FnMut(RawFd) -> RawFd,
+    ) -> Result<Pin, StartError> {
         if bytes(path).contains(&0) {
             return Err(StartError::Nul { place: "a pinned path" });
         }

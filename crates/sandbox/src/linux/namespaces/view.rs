@@ -135,7 +135,12 @@ impl View {
     }
 
     /// The new `/dev`, which covers the tmpfs.
-    fn devices<'p>(&mut self, sources: &Sources<'_>, pins: impl IntoIterator<Item = &'p Pin>, has_terminals: bool) {
+    fn devices<'p>(
+        &mut self,
+        sources: &Sources<'_>,
+        pins: impl IntoIterator<Item = &'p Pin>,
+        has_terminals: bool,
+    ) {
         let new = Path::new(TOP).join("dev");
         self.directory(&new);
         self.directory(&new.join("shm"));
@@ -144,9 +149,13 @@ impl View {
         for name in &devices {
             self.file(&new.join(name));
         }
-        for (at, to) in
-            [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx")]
-        {
+        for (at, to) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "fd/0"),
+            ("stdout", "fd/1"),
+            ("stderr", "fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ] {
             if has_terminals || at != "ptmx" {
                 self.steps.push(Step::Link { at: c_path(&new.join(at)), to: c_path(Path::new(to)) });
             }
@@ -180,7 +189,9 @@ impl View {
         let resolver = resolve(Path::new("/etc/resolv.conf"));
         let allowed: Vec<PathBuf> = sockets.iter().map(|path| resolve(path)).collect();
         for path in SOCKETS.into_iter().map(|path| resolve(Path::new(path))) {
-            let needed = |path: &Path| resolver.starts_with(path) || allowed.iter().any(|socket| path.starts_with(socket));
+            let needed = |path: &Path| {
+                resolver.starts_with(path) || allowed.iter().any(|socket| path.starts_with(socket))
+            };
             // How names are resolved stays readable: connect(2) is judged in any case.
             if needed(&path) && path != Path::new(RUNTIME) {
                 continue;
@@ -238,7 +249,9 @@ impl View {
     fn place(&mut self, at: &Path, is_scratch: bool, named: &[Named], pins: &[&Pin], sources: &Sources<'_>) {
         let own = self.fresh();
         self.restore_all(&own, at, named, pins, sources.rights.read);
-        if sources.directory.starts_with(at) && !named.iter().any(|named| sources.directory.starts_with(&named.path)) {
+        if sources.directory.starts_with(at)
+            && !named.iter().any(|named| sources.directory.starts_with(&named.path))
+        {
             let inside = own.join(sources.directory.strip_prefix(at).unwrap_or(Path::new("")));
             self.directories(&own, &inside);
             self.directory(&inside);
@@ -337,7 +350,8 @@ impl View {
 
     /// The directories between `own` and `path`.
     fn directories(&mut self, own: &Path, path: &Path) {
-        let above: Vec<&Path> = path.ancestors().skip(1).take_while(|above| *above != own && above.starts_with(own)).collect();
+        let above: Vec<&Path> =
+            path.ancestors().skip(1).take_while(|above| *above != own && above.starts_with(own)).collect();
         for directory in above.into_iter().rev() {
             self.directory(directory);
         }

@@ -2,20 +2,23 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI32;
 
 use rustix::fs::stat;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::super::hidden::Hidden;
 use super::super::landlock::Rights;
 use super::super::proc_file::path_of;
 use super::identity::Identity;
 use super::mounts::Step;
+use super::network::Way;
 use super::pins::{Pin, c_path};
 use super::view::{Sources, View};
-use super::{Kind, loader};
+use super::{Kind, kinds, loader};
 use crate::{Spec, StartError, Tier};
 
 /// What the watchers make of the namespaces.
@@ -33,6 +36,8 @@ pub(in super::super) struct World {
     pub(super) before: [u64; Kind::ALL.len()],
     /// Where nobody may be able to read the loader.
     pub(super) loader: Option<CString>,
+    /// How the network namespace comes, where there is one.
+    pub(super) network: Option<Way>,
     /// By what the inner watcher sees the end of the outer one, whose number it cannot know.
     pub(in super::super) outer: AtomicI32,
     /// Why a pinned file can be taken away.
@@ -53,6 +58,14 @@ impl World {
         let failed = |step| move |source: io::Error| StartError::System { step, source };
         let (identity, keeper) = Identity::new(keep).map_err(failed("make the keeper of a namespace"))?;
         let mut given = vec![keeper];
+        let mut network = None;
+        if kinds(spec.tier).contains(&Kind::Network) {
+            let failed = |error: Errno| failed("make a way for the network namespace")(error.into());
+            let ends = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+            let (outer, inner) = ends.map_err(failed)?;
+            network = Some(Way { outer: keep(outer.as_raw_fd()), inner: keep(inner.as_raw_fd()) });
+            given.extend([outer, inner]);
+        }
         let mut pins = Vec::new();
         for (path, content) in spec.pins.drain(..) {
             pins.push(Pin::new(&path, &content, keep)?);
@@ -72,9 +85,10 @@ impl World {
         let view = match spec.tier {
             Tier::None => View::plain(&sources),
             Tier::Hardened => View::hardened(&sources),
-            Tier::Lockdown => {
-                View::lockdown(&sources, shield.as_ref().map(|shield| (&shield.installed, shield.at.as_path())))
-            }
+            Tier::Lockdown => View::lockdown(
+                &sources,
+                shield.as_ref().map(|shield| (&shield.installed, shield.at.as_path())),
+            ),
         };
         let open_mounts = (shield.is_some() && loader::are_mounts_handed_out()).then_some(
             "this kernel gives a user the mount namespaces of the user's programs (NS_MNT_GET_NEXT), so that \
@@ -93,6 +107,7 @@ impl World {
             directory: c_path(&directory),
             before: inodes(),
             loader: shield.map(|shield| c_path(&shield.at)),
+            network,
             outer: AtomicI32::new(-1),
             loose_pins,
             open_mounts,

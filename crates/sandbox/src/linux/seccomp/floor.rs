@@ -48,3 +48,11 @@ pub(super) fn keep_private(rules: &mut Rules) {
     // A new call could have a mode or flags as well (openat2, fchmodat2 and clone3 were new once).
     rules.set_unknown(Action::ABSENT);
 }
+
+/// Keeps the private group from files: one that is setgid already, and not executable by its group, would
+/// stay setgid when it is given to the group, and an access control list makes it executable.
+pub(super) fn keep_group(rules: &mut Rules, group: u32) {
+    let own = |argument| ask(Word::Low(argument), Test::Equals(group), Action::REFUSE, Action::Allow);
+    rules.set(list![chown lchown fchown], own(2));
+    rules.set(list![fchownat], own(3));
+}

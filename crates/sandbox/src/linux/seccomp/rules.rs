@@ -21,6 +21,9 @@ impl Rules {
         if policy.private_group || policy.tier >= Tier::Hardened {
             floor::keep_private(&mut rules);
         }
+        if let Some(group) = policy.group.filter(|_| policy.private_group) {
+            floor::keep_group(&mut rules, group);
+        }
         if policy.tier >= Tier::Hardened {
             hardened::add(&mut rules);
         }

@@ -144,3 +144,25 @@ fn none_refuses_nothing_else() {
     expect(NONE, Call::ioctl, &[0, 0x5412], Action::Allow);
     expect(NONE, Call::seccomp, &[1, 8], Action::Allow);
 }
+
+#[test]
+fn the_private_group_is_given_to_no_file() {
+    let own = u64::from(GROUP);
+    for (call, place) in [(Call::chown, 2), (Call::lchown, 2), (Call::fchown, 2), (Call::fchownat, 3)] {
+        let to = |group: u64| {
+            let mut arguments = [0; 4];
+            arguments[place] = group;
+            arguments
+        };
+        for tier in [PRIVATE, &[(Tier::Hardened, true)]] {
+            for group in [own, HIGH | own] {
+                expect(tier, call, &to(group), Action::REFUSE);
+            }
+            for group in [own + 1, u64::from(u32::MAX), u64::MAX, 0] {
+                expect(tier, call, &to(group), Action::Allow);
+            }
+        }
+        expect(OPEN, call, &to(own), Action::Allow);
+        expect(LOCKDOWN, call, &to(own), Action::REFUSE);
+    }
+}
