@@ -128,9 +128,14 @@ fn sealed_file(value: &[u8]) -> Result<OwnedFd, DeliverError> {
     file.write_all(value)
         .and_then(|()| file.rewind())
         .map_err(|source| DeliverError::System { step: "write to a memory file", source })?;
-    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, seals).map_err(failed("F_ADD_SEALS"))?;
+    seal(&file).map_err(failed("F_ADD_SEALS"))?;
     Ok(file.into())
+}
+
+/// Keeps everybody from changing, growing or shrinking a memory file, for good.
+pub(crate) fn seal(file: &std::fs::File) -> rustix::io::Result<()> {
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(file, seals)
 }
 
 #[cfg(test)]

@@ -186,6 +186,11 @@ const LARGEST: u64 = 256 << 20;
 
 /// Digest of a regular file. Never waits on a FIFO, never reads a device.
 pub fn hash_file(path: &Path) -> std::io::Result<Digest> {
+    hash_to(path, |_| Ok(()))
+}
+
+/// The same, with every byte that was hashed given to `sink`.
+pub fn hash_to(path: &Path, mut sink: impl FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<Digest> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -207,7 +212,10 @@ pub fn hash_file(path: &Path) -> std::io::Result<Digest> {
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(Digest::new(hash.finalize().into())),
-            n => hash.update(&buffer[..n]),
+            n => {
+                hash.update(&buffer[..n]);
+                sink(&buffer[..n])?;
+            }
         }
     }
 }

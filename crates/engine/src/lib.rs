@@ -12,6 +12,7 @@ mod held;
 mod homes;
 pub mod identity;
 mod interpreter;
+mod opened;
 pub mod policy;
 mod pump;
 pub mod registry;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use envseal_redact::{Builder, Patterns};
 use envseal_sandbox::{Exit, Guarantee, Spec, StartError};
 use envseal_vault::{
-    Caller, Confinement, Delivery, Event, EventKind, FileRule, Grant, GrantId, OsText, Proof, Released,
-    SecretBytes, SecretName, TierName, UnlockError, Unlocked, Variable, Vault, VaultError,
+    Caller, Confinement, Delivery, Event, EventKind, Grant, GrantId, OsText, Proof, Released, SecretBytes,
+    SecretName, TierName, UnlockError, Unlocked, Variable, Vault, VaultError,
 };
 
 use crate::approve::{Answer, Choice, Owner, OwnerError, Prompt, grant_for};
@@ -21,12 +21,12 @@ use crate::confinement::{self, AskedConfinement, NoSuchPath};
 use crate::deliver::{self, DeliverError, Delivered};
 use crate::environment::{self, RefusedVariable};
 use crate::held::Held;
-use crate::identity::{Identity, IdentityError, file_at, hash_file};
+use crate::identity::{Identity, IdentityError, hash_file};
 use crate::policy::{Decision, Why, decide};
 use crate::request::{Request, Wanted};
 use crate::status::{Holds, standings};
 use crate::streams::Streams;
-use crate::{registry, show};
+use crate::{opened, registry, show};
 
 /// What a person or program asks `run` to do.
 #[derive(Debug)]
@@ -372,7 +372,7 @@ impl<'p> Session<'p> {
         let (spec, streams) = Streams::lay(spec, delivered.stdin.take(), own_terminal)
             .map_err(system("the standard streams"))?;
         drop(delivered);
-        still_the_same(request.script.clone().zip(request.script_as.clone()), &grant.pins)?;
+        let spec = opened::hold(spec, &request, grant, held.confinement.engine)?;
         if let Some(path) = held.moved() {
             return Err(RunError::Moved(path.to_owned()));
         }
@@ -492,19 +492,6 @@ fn not_started(error: StartError, request: &Request, typed: &OsStr, held: &Held)
     let mut waived = held.confinement.clone();
     waived.weaker.extend(weaker);
     RunError::NotGiven { why: error, ids, allow: allow_line(request, typed, held.tier, &waived) }
-}
-
-/// Looks once more at the files that the program will open for itself: the log was written since they were hashed.
-///
-/// What is executed is held by its handle; these are not, and can still be replaced after this (N6 *guarded*).
-fn still_the_same(script: Option<(FileRule, OsText)>, pins: &[FileRule]) -> Result<(), RunError> {
-    let pins = pins.iter().map(|pin| (pin.clone(), OsText::from(&pin.path)));
-    for (file, opened_as) in script.into_iter().chain(pins) {
-        if !file_at(opened_as.as_os_str().as_ref()).is_ok_and(|found| found == file) {
-            return Err(RunError::ChangedMeanwhile(file.path));
-        }
-    }
-    Ok(())
 }
 
 /// How far the log's last row may be ahead of the clock, in seconds: two processes, one clock being adjusted.

@@ -1,0 +1,75 @@
+//! The files that a program opens for itself: its script, and what the grant pins.
+//!
+//! What is executed is held by its handle; these are opened by path, after everything was decided.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use envseal_sandbox::Spec;
+use envseal_vault::{EngineName, FileRule, Grant, OsText};
+use rustix::fs::MemfdFlags;
+
+use crate::deliver::seal;
+use crate::identity::{file_at, hash_to};
+use crate::request::Request;
+use crate::run::RunError;
+
+/// Looks at them once more, because the log was written since they were hashed. In the namespace engine the
+/// program then finds these very bytes; in the other they can still be replaced after this (N6 *guarded*).
+pub fn hold(spec: Spec, request: &Request, grant: &Grant, engine: EngineName) -> Result<Spec, RunError> {
+    let script = request.script.clone().zip(request.script_as.clone());
+    let pins = grant.pins.iter().map(|pin| (pin.clone(), OsText::from(&pin.path)));
+    let mut files = script.into_iter().chain(pins);
+    files.try_fold(spec, |spec, (file, opened_as)| {
+        let path: &Path = opened_as.as_os_str().as_ref();
+        let held = match engine {
+            EngineName::Private => is_still(path, &file).then_some(spec),
+            EngineName::Namespaces => is_still(path, &file)
+                .then(|| copy(&file).ok().map(|copy| spec.pin(&file.path, copy)))
+                .flatten(),
+        };
+        held.ok_or(RunError::ChangedMeanwhile(file.path))
+    })
+}
+
+fn is_still(path: &Path, file: &FileRule) -> bool {
+    file_at(path).is_ok_and(|found| found == *file)
+}
+
+/// The approved bytes, in a memory file that nobody can change; an error when the file has others by now.
+fn copy(file: &FileRule) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut copy = File::from(rustix::fs::memfd_create("envseal", flags)?);
+    if hash_to(&file.path, |bytes| copy.write_all(bytes))? != file.sha256 {
+        return Err(io::Error::other("it was changed"));
+    }
+    let bits = file.path.metadata()?.permissions().mode() & 0o555;
+    copy.set_permissions(Permissions::from_mode(bits | 0o400))?;
+    seal(&copy)?;
+    Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Seek as _};
+
+    use super::*;
+
+    #[test]
+    fn a_copy_has_the_approved_bytes_and_keeps_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("script");
+        std::fs::write(&path, "approved").unwrap();
+        let file = file_at(&path).unwrap();
+        let mut held = copy(&file).unwrap();
+        std::fs::write(&path, "replaced").unwrap();
+        let mut text = String::new();
+        held.rewind().unwrap();
+        held.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "approved");
+        assert!(held.write_all(b"x").is_err() && held.set_len(0).is_err());
+        assert!(copy(&file).is_err(), "other bytes are not copied");
+    }
+}
