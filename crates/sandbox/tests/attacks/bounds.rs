@@ -10,6 +10,8 @@ use std::thread;
 
 use envseal_sandbox::Tier;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 use crate::attack::{Attack, Closed, Tried, absent, also, from, must};
 use crate::cell::{Cell, PATIENCE};
 use crate::supervise::Options;
@@ -88,10 +90,8 @@ pub const ATTACKS: &[Attack] = &[
         "setrlimit(2) RLIMIT_DATA to what it was, then 5 GiB",
         CLOSED,
         |_| {
-            also(
-                sys::set_limit(libc::RLIMIT_DATA, libc::RLIM_INFINITY, libc::RLIM_INFINITY),
-                &[libc::EINVAL],
-            )?;
+            let none = Rlimit { current: None, maximum: None };
+            setrlimit(Resource::Data, none)?;
             also(sys::map_private(5 << 30).map(drop), &[libc::ENOMEM])
         },
     ),

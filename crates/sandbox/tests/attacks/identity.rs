@@ -45,7 +45,7 @@ pub const ATTACKS: &[Attack] = &[
     makes("marks-program", "chmod 02755", |args| {
         let file = &made(args)?;
         fs::write(file, "")?;
-        call(libc::SYS_chmod, &mut [Arg::Text(&text(file)?), Arg::Number(0o2755)])
+        old(sys::CHMOD, &mut [Arg::Text(&text(file)?), Arg::Number(0o2755)])
     }),
     makes("marks-program-by-fchmod", "fchmod 02755", |args| {
         let file = &made(args)?;
@@ -66,12 +66,12 @@ pub const ATTACKS: &[Attack] = &[
     makes("marks-with-high-half", "chmod 02755 with bits above the 32 that the kernel looks at", |args| {
         let file = &made(args)?;
         fs::write(file, "")?;
-        call(libc::SYS_chmod, &mut [Arg::Text(&text(file)?), Arg::Number(1 << 32 | 0o2755)])
+        old(sys::CHMOD, &mut [Arg::Text(&text(file)?), Arg::Number(1 << 32 | 0o2755)])
     }),
     makes("makes-marked-file", "open O_CREAT 02755", |args| {
         let file = &made(args)?;
         let flags = libc::O_CREAT | libc::O_WRONLY;
-        call(libc::SYS_open, &mut [Arg::Text(&text(file)?), Arg::Number(flags as usize), Arg::Number(0o2755)])
+        old(sys::OPEN, &mut [Arg::Text(&text(file)?), Arg::Number(flags as usize), Arg::Number(0o2755)])
     }),
     makes("makes-marked-file-by-openat", "openat O_CREAT 02755", |args| {
         let file = &made(args)?;
@@ -90,7 +90,7 @@ pub const ATTACKS: &[Attack] = &[
     }),
     makes("makes-marked-file-by-creat", "creat 02755", |args| {
         let file = &made(args)?;
-        call(libc::SYS_creat, &mut [Arg::Text(&text(file)?), Arg::Number(0o2755)])
+        old(sys::CREAT, &mut [Arg::Text(&text(file)?), Arg::Number(0o2755)])
     }),
     makes("makes-marked-file-without-name", "O_TMPFILE 02755, then linkat(2)", |args| {
         let file = &made(args)?;
@@ -107,12 +107,12 @@ pub const ATTACKS: &[Attack] = &[
     makes("makes-marked-node", "mknod S_IFREG 02644", |args| {
         let file = &made(args)?;
         let mode = (libc::S_IFREG | 0o2644) as usize;
-        call(libc::SYS_mknod, &mut [Arg::Text(&text(file)?), Arg::Number(mode), Arg::Number(0)])
+        old(sys::MKNOD, &mut [Arg::Text(&text(file)?), Arg::Number(mode), Arg::Number(0)])
     }),
     makes("makes-marked-directory", "mkdir 02755, then chmod 02755", |args| {
         let file = &made(args)?;
-        call(libc::SYS_mkdir, &mut [Arg::Text(&text(file)?), Arg::Number(0o2755)])?;
-        call(libc::SYS_chmod, &mut [Arg::Text(&text(file)?), Arg::Number(0o2755)])
+        old(sys::MKDIR, &mut [Arg::Text(&text(file)?), Arg::Number(0o2755)])?;
+        old(sys::CHMOD, &mut [Arg::Text(&text(file)?), Arg::Number(0o2755)])
     }),
     makes("makes-marked-file-by-io-uring", "IORING_OP_OPENAT O_CREAT 02755", |args| {
         let file = &made(args)?;
@@ -183,6 +183,14 @@ fn set_group(call: libc::c_long, high: usize) -> Tried {
 
 fn call(number: libc::c_long, arguments: &mut [Arg<'_>]) -> Tried {
     Ok(sys::call(number, arguments).map(drop)?)
+}
+
+/// A call that not every architecture has.
+fn old(number: Option<libc::c_long>, arguments: &mut [Arg<'_>]) -> Tried {
+    match number {
+        Some(number) => call(number, arguments),
+        None => absent("this architecture has no such call"),
+    }
 }
 
 fn run(command: &mut Command) -> Tried {

@@ -165,7 +165,10 @@ pub const ATTACKS: &[Attack] = &[
     Attack::inside("moves-segments", "modify_ldt(2)", CLOSED, |_| {
         let mut table = [0; 64];
         let mut arguments = [Arg::Number(0), Arg::Bytes(&mut table), Arg::Number(64)];
-        Ok(sys::call(libc::SYS_modify_ldt, &mut arguments).map(drop)?)
+        match sys::MODIFY_LDT {
+            Some(number) => Ok(sys::call(number, &mut arguments).map(drop)?),
+            None => absent("this architecture has no such call"),
+        }
     }),
     Attack::inside("asks-the-clock", "adjtimex(2), which may set it", CLOSED, |_| {
         let mut state = [0; 256];

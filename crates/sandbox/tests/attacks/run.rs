@@ -20,7 +20,7 @@ pub const PLACES: [(Tier, Engine); 6] = [
 ];
 
 /// So many attacks may need what the machine does not have.
-const HANDFUL: usize = 8;
+const HANDFUL: usize = if cfg!(target_arch = "x86_64") { 8 } else { 16 };
 
 /// What one cell of the table says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,11 +151,7 @@ fn probe((tier, engine): (Tier, Engine), stage: &Stage) -> Given {
     let ask = || -> Result<Given, Miss> {
         let cell = Cell::new(&PROBE, Place::In(tier, engine), stage).map_err(Miss::from)?;
         let victim = cell.victim(Options::default(), &[])?;
-        let mut private = false;
-        // `given` was read by `victim`; what matters here is L6 and, of namespaces, that there are any.
-        if victim.given.iter().any(|guarantee| guarantee == "L6") {
-            private = true;
-        }
+        let private = victim.given.iter().any(|guarantee| guarantee == "L6");
         let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/user"));
         let ours = namespace("self")?;
         let same = namespace(&victim.pid.to_string()).is_ok_and(|theirs| theirs == ours);

@@ -22,7 +22,7 @@ pub struct Stage {
     root: tempfile::TempDir,
     /// This binary, as the attack programs.
     pub exe: PathBuf,
-    /// What no attack program is given, and every attack is after.
+    /// What every attack is after: whoever shows it has been where it is kept.
     pub canary: String,
     /// A process of the same user, outside.
     victim: Child,

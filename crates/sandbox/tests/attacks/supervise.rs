@@ -35,6 +35,8 @@ pub struct Options {
     pub levels: u32,
     /// The supervisor leaves its own descriptor of this file open across executions.
     pub leak: Option<PathBuf>,
+    /// The group of an installed launcher, for whoever starts this binary with it.
+    pub private_group: Option<u32>,
     /// Says `pid=N` and `given=...` before anything else.
     pub tell: bool,
 }
@@ -58,6 +60,7 @@ impl Options {
             add("swap", &format!("{how}:{}", with.display()));
         }
         add("levels", &self.levels.to_string());
+        self.private_group.iter().for_each(|group| add("group", &group.to_string()));
         if self.terminal {
             add("terminal", &"yes");
         }
@@ -79,6 +82,7 @@ impl Options {
                 "leak" => options.leak = Some(value.into()),
                 "swap" => options.swap = value.split_once(':').map(|(how, with)| (how.into(), with.into())),
                 "levels" => options.levels = value.parse().unwrap_or_default(),
+                "group" => options.private_group = value.parse().ok(),
                 "terminal" => options.terminal = true,
                 "tell" => options.tell = true,
                 _ => {}
@@ -167,6 +171,9 @@ fn supervise(
     spec = options.read.iter().fold(spec, Spec::read);
     if let Some(directory) = &options.directory {
         spec = spec.directory(directory);
+    }
+    if let Some(group) = options.private_group {
+        spec = spec.private_group(group);
     }
     if options.terminal {
         let size = tty::Size { rows: 24, columns: 80, width: 0, height: 0 };

@@ -3,13 +3,28 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_int, c_long, c_void};
+use std::ffi::{CStr, c_int, c_long, c_uint, c_void};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU8, fence};
+
+/// Calls that only the older architectures have.
+macro_rules! old_calls {
+    ($($name:ident $number:ident,)*) => {
+        $(
+            #[cfg(target_arch = "x86_64")]
+            pub const $name: Option<c_long> = Some(libc::$number);
+            #[cfg(not(target_arch = "x86_64"))]
+            pub const $name: Option<c_long> = None;
+        )*
+    };
+}
+
+old_calls! {
+    OPEN SYS_open, CHMOD SYS_chmod, CREAT SYS_creat, MKDIR SYS_mkdir, MKNOD SYS_mknod, MODIFY_LDT SYS_modify_ldt,
+}
 
 /// One argument of a system call.
 pub enum Arg<'a> {
@@ -101,7 +116,7 @@ pub fn end(status: c_int) -> ! {
 }
 
 /// A request of ptrace(2) that reads nothing.
-pub fn ptrace(request: u32, pid: i32, data: usize) -> io::Result<()> {
+pub fn ptrace(request: c_uint, pid: i32, data: usize) -> io::Result<()> {
     // SAFETY: address and data are numbers to the requests that are made here.
     let result = unsafe { libc::ptrace(request, pid, 0_usize, data) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -261,24 +276,6 @@ impl Mapping {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
         fence(SeqCst);
     }
-}
-
-/// A limit of this process, soft and hard (getrlimit(2)).
-pub fn limit(resource: libc::__rlimit_resource_t) -> io::Result<(u64, u64)> {
-    let mut limit = MaybeUninit::<libc::rlimit>::zeroed();
-    // SAFETY: the structure is writable.
-    let result = unsafe { libc::getrlimit(resource, limit.as_mut_ptr()) };
-    // SAFETY: zeros are valid numbers, and the kernel filled them.
-    let limit = unsafe { limit.assume_init() };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok((limit.rlim_cur, limit.rlim_max)) }
-}
-
-/// Sets a limit of this process, soft and hard.
-pub fn set_limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: the structure is readable.
-    let result = unsafe { libc::setrlimit(resource, &raw const limit) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// `struct perf_event_attr` of a clock that counts user space only, which every user may have, and samples

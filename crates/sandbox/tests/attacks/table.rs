@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
+use envseal_sandbox::{Engine, Tier};
+
 use crate::run::{Findings, Outcome, PLACES, Row};
 
 /// A heading and the attacks beneath it.
@@ -24,6 +26,8 @@ pub fn page(chapters: &[Chapter<'_>]) -> String {
          ordinary user, and\nthen run in each tier and engine. The suite fails when a cell is not what the \
          attack declares, in either\ndirection: what is open here is open by design, and said so.\n\n\
          - **open**: the attack succeeded. **closed**: it was refused.\n\
+         - open without the loader: `sudo envseal install` puts an execute-only loader in place, which \
+         closes it.\n\
          - not given: the start failed closed on the machine that made this page.\n\
          - not on this machine: it did not work without protection either, so that it proves nothing.\n\n\
          P is the private engine, N the one with namespaces; `none`, `hardened` and `lockdown` are the tiers. \
@@ -39,7 +43,11 @@ pub fn page(chapters: &[Chapter<'_>]) -> String {
         let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(PLACES.len()));
         for row in rows {
             let _ = write!(text, "| {} | {} |", row.attack.name, row.attack.tries);
-            for outcome in row.outcomes {
+            for (place, outcome) in PLACES.into_iter().zip(row.outcomes) {
+                if is_open_without_loader(row, place, outcome) {
+                    let _ = write!(text, " **{WITHOUT_LOADER}** |");
+                    continue;
+                }
                 let bold = if outcome == Outcome::Open { "**" } else { "" };
                 let _ = write!(text, " {bold}{}{bold} |", outcome.text());
             }
@@ -47,6 +55,14 @@ pub fn page(chapters: &[Chapter<'_>]) -> String {
         }
     }
     text
+}
+
+/// What an installed loader closes.
+const WITHOUT_LOADER: &str = "open without the loader";
+
+fn is_open_without_loader(row: &Row, place: (Tier, Engine), outcome: Outcome) -> bool {
+    let closes = row.attack.closed.by_loader && place == (Tier::Lockdown, Engine::Namespaces);
+    closes && outcome == Outcome::Open
 }
 
 /// The cells of a page by attack, and what each tries.
@@ -72,7 +88,8 @@ pub fn differences(chapters: &[Chapter<'_>]) -> Vec<String> {
     if !written.keys().eq(new.keys()) {
         differences.push(format!("docs/attacks.md lists other attacks: {again}"));
     }
-    let depends = |cell: &str| [Outcome::NotGiven, Outcome::Absent].iter().any(|other| other.text() == cell);
+    let machine = [Outcome::NotGiven.text(), Outcome::Absent.text(), WITHOUT_LOADER];
+    let depends = |cell: &str| machine.contains(&cell);
     for (name, (tries, found)) in &new {
         let Some((known, cells)) = written.get(name) else { continue };
         let same = found.iter().zip(cells).all(|(a, b)| a == b || depends(a) || depends(b));

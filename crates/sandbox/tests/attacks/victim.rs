@@ -5,6 +5,8 @@ use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::{env, fs, io};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::sys;
 
 /// `victim [namespace] [dumpable] [crash]`: says where the secrets are and waits until standard input ends.
@@ -20,9 +22,10 @@ pub fn main(arguments: &[String]) -> ExitCode {
         let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
     }
     if has("crash") {
-        let most = sys::limit(libc::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
-        let _ = sys::set_limit(libc::RLIMIT_CORE, libc::RLIM_INFINITY, libc::RLIM_INFINITY);
-        let _ = sys::set_limit(libc::RLIMIT_CORE, most, most);
+        let most = getrlimit(Resource::Core).maximum;
+        for limit in [None, most] {
+            let _ = setrlimit(Resource::Core, Rlimit { current: limit, maximum: limit });
+        }
     }
     let heap = canary.clone().into_bytes();
     let file = held(&canary).expect("a file");
