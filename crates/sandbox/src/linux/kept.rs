@@ -1,4 +1,5 @@
 //! Rulesets that were made before and still fit: a process that starts many programs makes one for all.
+//! Where each start adds rules of its own, the open files that the others name are kept instead.
 //!
 //! A ruleset names inodes. What must be as it was when it was made: the paths that were named lead to the
 //! same inodes, the directories that were listed have not changed, and nothing was mounted or unmounted. A
@@ -15,8 +16,10 @@ use rustix::fs::stat;
 
 use crate::Tier;
 
-/// How many are kept; the oldest goes first.
-const MOST: usize = 8;
+/// Rulesets, for starts that add nothing to them.
+pub(super) static RULESETS: Shelf<OwnedFd> = Shelf::new(8);
+/// The rules of a ruleset: what each is for, and the rights as the kernel takes them.
+pub(super) static PARTS: Shelf<Vec<(OwnedFd, u64)>> = Shelf::new(1);
 /// Nanoseconds. Time stamps of files are as coarse as a clock tick: a directory that changed this shortly
 /// before it was listed could change once more and look the same.
 const SETTLED: i128 = 50_000_000;
@@ -49,13 +52,18 @@ pub(super) struct Looked {
     settled: bool,
 }
 
-struct Kept {
-    purpose: Purpose,
-    looked: Looked,
-    ruleset: Arc<OwnedFd>,
+/// What was made for some purposes.
+pub(super) struct Shelf<T> {
+    /// The oldest goes first.
+    most: usize,
+    kept: Mutex<Vec<Kept<T>>>,
 }
 
-static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+struct Kept<T> {
+    purpose: Purpose,
+    looked: Looked,
+    made: Arc<T>,
+}
 
 impl Found {
     fn at(path: &Path, listed: bool) -> Option<Found> {
@@ -95,25 +103,31 @@ impl Looked {
     }
 }
 
-/// A ruleset for the same purpose that still fits.
-pub(super) fn find(purpose: &Purpose) -> Option<Arc<OwnedFd>> {
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = kept.iter().position(|kept| kept.purpose == *purpose)?;
-    if kept[place].looked.is_still_so() {
-        return Some(Arc::clone(&kept[place].ruleset));
+impl<T> Shelf<T> {
+    const fn new(most: usize) -> Shelf<T> {
+        Shelf { most, kept: Mutex::new(Vec::new()) }
     }
-    kept.remove(place);
-    None
-}
 
-/// Keeps a ruleset, unless what was looked at was still changing.
-pub(super) fn keep(purpose: Purpose, looked: Looked, ruleset: &Arc<OwnedFd>) {
-    if !looked.settled {
-        return;
+    /// What was made for the same purpose and still fits.
+    pub(super) fn find(&self, purpose: &Purpose) -> Option<Arc<T>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = kept.iter().position(|kept| kept.purpose == *purpose)?;
+        if kept[place].looked.is_still_so() {
+            return Some(Arc::clone(&kept[place].made));
+        }
+        kept.remove(place);
+        None
     }
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.len() == MOST {
-        kept.remove(0);
+
+    /// Keeps it, unless what was looked at was still changing.
+    pub(super) fn keep(&self, purpose: Purpose, looked: Looked, made: &Arc<T>) {
+        if !looked.settled {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == self.most {
+            kept.remove(0);
+        }
+        kept.push(Kept { purpose, looked, made: Arc::clone(made) });
     }
-    kept.push(Kept { purpose, looked, ruleset: Arc::clone(ruleset) });
 }

@@ -15,9 +15,13 @@ use landlock::{
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::hidden::{Hidden, RUNTIME, resolve};
-use super::kept::{self, Looked, Purpose};
+use super::kept::{Looked, PARTS, Purpose, RULESETS};
 use super::sys_confine;
 use crate::{Engine, Spec, Tier};
+
+/// What the domain of the lowest tier handles. Moving between directories must be, since every domain refuses
+/// it unless it is granted.
+const NEUTRAL: BitFlags<AccessFs> = landlock::make_bitflags!(AccessFs::{MakeBlock | Refer});
 
 /// The newest version whose rights this crate knows and was tried with.
 const KNOWN: u32 = 7;
@@ -98,43 +102,81 @@ pub(super) fn rules(
         readable: [spec.image.path().to_owned()].into_iter().chain(spec.readable.iter().cloned()).collect(),
         writable: spec.writable.clone(),
     };
-    // A terminal is another each time, and the namespace engine adds what it mounts.
-    let keeps = terminals.is_empty() && spec.engine == Engine::Private;
-    if let Some(ruleset) = kept::find(&purpose).filter(|_| keeps) {
+    let abi = ABI::from(version.min(KNOWN).cast_signed());
+    if spec.engine == Engine::Namespaces {
+        let made = extensible(spec, hidden, terminals, abi, purpose)?;
+        return Ok(made.map(|ruleset| Rules { ruleset: Arc::new(ruleset), version }));
+    }
+    // A terminal is another each time.
+    let keeps = terminals.is_empty();
+    if let Some(ruleset) = RULESETS.find(&purpose).filter(|_| keeps) {
         return Ok(Some(Rules { ruleset, version }));
     }
-    let abi = ABI::from(version.min(KNOWN).cast_signed());
-    let (made, looked) = make(spec, hidden, terminals, abi)?;
+    let (made, looked, _) = make(spec, hidden, terminals, abi)?;
     let ruleset: Option<OwnedFd> = made.into();
     Ok(ruleset.map(|ruleset| {
         let ruleset = Arc::new(ruleset);
         if keeps {
-            kept::keep(purpose, looked, &ruleset);
+            RULESETS.keep(purpose, looked, &ruleset);
         }
         Rules { ruleset, version }
     }))
 }
 
-fn make(spec: &Spec, hidden: &Hidden, terminals: &[BorrowedFd<'_>], abi: ABI) -> Made {
-    let (files, scopes) = (AccessFs::from_all(abi), Scope::from_all(abi));
-    let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
-    match spec.tier {
-        Tier::None => Ok((neutral(ruleset)?, Looked::new())),
-        Tier::Hardened => {
-            let rules = scoped(ruleset.handle_access(files)?, scopes)?;
-            let uncovered = hidden.without_directories();
-            let hidden = if spec.engine == Engine::Namespaces { &uncovered } else { hidden };
-            hardened(Granting::new(rules.create()?, hidden, abi), spec, terminals)
-        }
-        Tier::Lockdown => {
-            let mut rules = scoped(ruleset.handle_access(files)?, scopes)?;
-            let ports = AccessNet::from_all(abi);
-            if !ports.is_empty() {
-                rules = rules.handle_access(ports)?;
-            }
-            lockdown(Granting::new(rules.create()?, hidden, abi), spec, terminals)
+/// A ruleset that is no other start's, since what is mounted for this one is added to it.
+fn extensible(
+    spec: &Spec,
+    hidden: &Hidden,
+    terminals: &[BorrowedFd<'_>],
+    abi: ABI,
+    purpose: Purpose,
+) -> Result<Option<OwnedFd>, RulesetError> {
+    if spec.tier > Tier::None
+        && let Some(parts) = PARTS.find(&purpose)
+        && let Some(ruleset) = create(spec.tier, abi)?.into()
+    {
+        let ruleset: OwnedFd = ruleset;
+        let parts = parts.iter().map(|(beneath, rights)| (beneath.as_fd(), *rights));
+        let terminals = terminals.iter().map(|terminal| (*terminal, device_rights(abi).bits()));
+        let mut all = parts.chain(terminals);
+        let allow = |(beneath, rights)| sys_confine::landlock_allow(ruleset.as_fd(), beneath, rights).is_ok();
+        if all.all(allow) {
+            return Ok(Some(ruleset));
         }
     }
+    let (made, looked, parts) = make(spec, hidden, terminals, abi)?;
+    PARTS.keep(purpose, looked, &Arc::new(parts));
+    Ok(made.into())
+}
+
+fn make(spec: &Spec, hidden: &Hidden, terminals: &[BorrowedFd<'_>], abi: ABI) -> Made {
+    let rules = create(spec.tier, abi)?;
+    let keeps_parts = spec.engine == Engine::Namespaces;
+    match spec.tier {
+        Tier::None => Ok((neutral(rules)?, Looked::new(), Vec::new())),
+        Tier::Hardened => {
+            let uncovered = hidden.without_directories();
+            let hidden = if spec.engine == Engine::Namespaces { &uncovered } else { hidden };
+            hardened(Granting::new(rules, hidden, abi, keeps_parts), spec, terminals)
+        }
+        Tier::Lockdown => lockdown(Granting::new(rules, hidden, abi, keeps_parts), spec, terminals),
+    }
+}
+
+/// Without any rule: everything that is handled is refused.
+fn create(tier: Tier, abi: ABI) -> Result<RulesetCreated, RulesetError> {
+    let (files, scopes) = (AccessFs::from_all(abi), Scope::from_all(abi));
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    let rules = match tier {
+        Tier::None => ruleset.handle_access(NEUTRAL)?,
+        Tier::Hardened => scoped(ruleset.handle_access(files)?, scopes)?,
+        Tier::Lockdown => {
+            let rules = scoped(ruleset.handle_access(files)?, scopes)?;
+            let ports = AccessNet::from_all(abi);
+            if ports.is_empty() { rules } else { rules.handle_access(ports)? }
+        }
+    };
+    rules.create()
 }
 
 /// Nothing to scope is an error to the library.
@@ -144,17 +186,14 @@ fn scoped(rules: Ruleset, scopes: BitFlags<Scope>) -> Result<Ruleset, RulesetErr
 
 /// A domain that refuses nothing of what an ordinary program does. It is there to be one: a process in a
 /// domain cannot trace or read one outside of it.
-fn neutral(ruleset: Ruleset) -> Result<RulesetCreated, RulesetError> {
-    // Moving between directories must be handled, since every domain refuses it unless it is granted.
-    let rights = AccessFs::MakeBlock | AccessFs::Refer;
-    let rules = ruleset.handle_access(rights)?.create()?;
+fn neutral(rules: RulesetCreated) -> Result<RulesetCreated, RulesetError> {
     match open_path(Path::new("/")) {
-        Some(root) => rules.add_rule(PathBeneath::new(root, rights)),
+        Some(root) => rules.add_rule(PathBeneath::new(root, NEUTRAL)),
         None => Ok(rules),
     }
 }
 
-type Made = Result<(RulesetCreated, Looked), RulesetError>;
+type Made = Result<(RulesetCreated, Looked, Vec<(OwnedFd, u64)>), RulesetError>;
 
 fn hardened(mut rules: Granting<'_>, spec: &Spec, terminals: &[BorrowedFd<'_>]) -> Made {
     let all = AccessFs::from_all(rules.abi);
@@ -200,8 +239,7 @@ fn lockdown(mut rules: Granting<'_>, spec: &Spec, terminals: &[BorrowedFd<'_>]) 
 /// The harmless devices, and the terminals among the program's own streams: no other terminal of the user,
 /// where a passphrase may be typed.
 fn devices(rules: &mut Granting<'_>, terminals: &[BorrowedFd<'_>]) -> Result<(), RulesetError> {
-    let rights = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev | AccessFs::Truncate;
-    let rights = rights & AccessFs::from_all(rules.abi);
+    let rights = device_rights(rules.abi);
     for path in DEVICES {
         rules.give(&resolve(Path::new(path)), rights, false)?;
     }
@@ -211,21 +249,29 @@ fn devices(rules: &mut Granting<'_>, terminals: &[BorrowedFd<'_>]) -> Result<(),
     Ok(())
 }
 
+fn device_rights(abi: ABI) -> BitFlags<AccessFs> {
+    let rights = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev | AccessFs::Truncate;
+    rights & AccessFs::from_all(abi)
+}
+
 struct Granting<'a> {
     rules: Option<RulesetCreated>,
     hidden: &'a Hidden,
     abi: ABI,
     looked: Looked,
+    /// The rules so far, terminals left out, where they are asked for.
+    parts: Option<Vec<(OwnedFd, u64)>>,
 }
 
 impl<'a> Granting<'a> {
-    fn new(rules: RulesetCreated, hidden: &'a Hidden, abi: ABI) -> Granting<'a> {
-        Granting { rules: Some(rules), hidden, abi, looked: Looked::new() }
+    fn new(rules: RulesetCreated, hidden: &'a Hidden, abi: ABI, keeps_parts: bool) -> Granting<'a> {
+        let parts = keeps_parts.then(Vec::new);
+        Granting { rules: Some(rules), hidden, abi, looked: Looked::new(), parts }
     }
 
     fn done(self) -> Made {
         let missing = RulesetError::CreateRuleset(CreateRulesetError::MissingHandledAccess);
-        Ok((self.rules.ok_or(missing)?, self.looked))
+        Ok((self.rules.ok_or(missing)?, self.looked, self.parts.unwrap_or_default()))
     }
 
     fn entries(&mut self, path: &Path) -> Vec<Entry> {
@@ -290,7 +336,13 @@ impl<'a> Granting<'a> {
     fn give(&mut self, path: &Path, rights: BitFlags<AccessFs>, directory: bool) -> Result<(), RulesetError> {
         let rights = if directory { rights } else { rights & AccessFs::from_file(self.abi) };
         match open_path(path) {
-            Some(beneath) if !rights.is_empty() => self.add(beneath, rights),
+            Some(beneath) if !rights.is_empty() => {
+                self.add(&beneath, rights)?;
+                if let Some(parts) = &mut self.parts {
+                    parts.push((beneath, rights.bits()));
+                }
+                Ok(())
+            }
             // What cannot be opened cannot be reached by the program either.
             _ => Ok(()),
         }
