@@ -78,6 +78,12 @@ impl Image {
         self.guard.holds(&self.file)
     }
 
+    /// Whether a lease guards the bytes, to be looked at once more before the execution.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_leased(&self) -> bool {
+        self.guard.is_lease()
+    }
+
     /// The open handle, for further looks at the same file.
     pub fn file(&self) -> &File {
         &self.file

@@ -183,11 +183,13 @@ impl Spec {
         self
     }
 
-    /// From [`Tier::Hardened`] on, nothing at or beneath `path` can be opened, changed or connected to.
-    /// Beside these, the sockets of agents, D-Bus, desktops and container daemons are hidden always.
+    /// From [`Tier::Hardened`] on, nothing at or beneath `path` can be opened, written, made, removed or
+    /// connected to. Beside these, the sockets of agents, D-Bus, desktops and container daemons are hidden
+    /// always.
     ///
     /// In the private engine no new name can be made in the directories above `path` (Landlock gives
-    /// rights to whole trees, so the others are named one by one), and names and sizes stay visible.
+    /// rights to whole trees, so the others are named one by one), names and sizes stay visible, and in
+    /// Hardened modes and times can be set: a path that is only looked at or marked is not judged.
     pub fn hide(mut self, path: impl Into<PathBuf>) -> Spec {
         self.hidden.push(path.into());
         self

@@ -28,6 +28,8 @@ pub(super) enum Fact {
     ImageDevice,
     /// Inode of it.
     ImageInode,
+    /// The lease that keeps writers from the image is whole at the last moment.
+    Lease,
     /// A Landlock domain of the program's own.
     Domain,
     /// The seccomp filter was taken.
@@ -119,6 +121,8 @@ pub(super) struct Expected {
     pub(super) core_is_piped: bool,
     /// Device and inode of the image.
     pub(super) image: (u64, u64),
+    /// A lease guards the bytes of what is executed.
+    pub(super) leased: bool,
     /// The version of Landlock; 0 where the kernel has none.
     pub(super) landlock: u32,
     /// Why nobody could answer for the calls that the filter asks about.

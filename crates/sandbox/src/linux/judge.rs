@@ -63,10 +63,14 @@ pub(super) fn missing(facts: &Facts, guarantee: Guarantee, expected: &Expected) 
         }
         // The kernel executes the file of a close-on-exec descriptor itself or answers ENOENT: no
         // script's interpreter and no binfmt_misc handler can take its place (execveat(2)).
-        Guarantee::N6 => text(
-            (facts.of(Fact::ImageDevice), facts.of(Fact::ImageInode)) == expected.image,
-            "the descriptor that is executed is not the file that was opened",
-        ),
+        Guarantee::N6 => {
+            text(
+                (facts.of(Fact::ImageDevice), facts.of(Fact::ImageInode)) == expected.image,
+                "the descriptor that is executed is not the file that was opened",
+            )?;
+            let whole = !expected.leased || is(Fact::Lease);
+            text(whole, "the file was opened for writing after it was hashed")
+        }
         Guarantee::H1 => {
             must(expected.landlock >= SCOPES, Reason::Landlock(SCOPES))?;
             text(is(Fact::Domain), "the program is in no Landlock domain of its own")?;

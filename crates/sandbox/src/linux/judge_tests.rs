@@ -11,6 +11,7 @@ fn expected(tier: Tier) -> Expected {
         engine: Engine::Private,
         core_is_piped: true,
         image: IMAGE,
+        leased: true,
         landlock: 7,
         unanswered: None,
         readable: None,
@@ -32,6 +33,7 @@ fn board() -> Board {
         Fact::CoreSoft,
         Fact::CoreHard,
         Fact::NoNewPrivileges,
+        Fact::Lease,
         Fact::Domain,
         Fact::Filter,
         Fact::Listener,
@@ -91,7 +93,7 @@ fn an_older_landlock_takes_away_what_it_does_not_have() {
 
 #[test]
 fn each_fact_that_fails_takes_its_guarantees_and_no_others() {
-    let cases: [(Fact, u64, &[&str]); 15] = [
+    let cases: [(Fact, u64, &[&str]); 16] = [
         (Fact::Outer, 0, &["N1", "N2"]),
         (Fact::Inner, 0, &["N1", "N2"]),
         (Fact::DeathSignal, 15, &["N1"]),
@@ -101,6 +103,7 @@ fn each_fact_that_fails_takes_its_guarantees_and_no_others() {
         (Fact::NoNewPrivileges, 0, &["N5"]),
         (Fact::Capable, 1, &["N5"]),
         (Fact::ImageInode, 3, &["N6"]),
+        (Fact::Lease, 0, &["N6"]),
         (Fact::Domain, 0, &["H1", "H2", "L3", "L4"]),
         (Fact::Filter, 0, &["H3"]),
         (Fact::Listener, 0, &["L1"]),
@@ -142,7 +145,7 @@ fn each_attempt_that_succeeds_is_told() {
 #[test]
 fn a_strict_yama_takes_the_judgement_of_connections() {
     let board = board();
-    board.set(Fact::Refused, u64::MAX & !Attempt::Network.bit());
+    board.set(Fact::Refused, !Attempt::Network.bit());
     let expected = Expected { unanswered: Some("strict"), ..expected(Tier::Hardened) };
     assert_eq!(missing_of(&board, &expected), [(Guarantee::H2, "strict".to_owned())]);
 }

@@ -34,6 +34,11 @@ impl Guard {
         sys::take_lease(file.as_fd()).map_or_else(Guard::Nothing, |()| Guard::Lease)
     }
 
+    /// Whether a lease is what guards the bytes.
+    pub(crate) fn is_lease(&self) -> bool {
+        matches!(self, Guard::Lease)
+    }
+
     /// Whether the bytes are still those of the hash.
     pub(crate) fn holds(&self, file: &File) -> Given {
         match self {

@@ -199,6 +199,7 @@ impl Plan {
                 engine: spec.engine,
                 core_is_piped: surroundings::core_is_piped(),
                 image: (image.st_dev, image.st_ino),
+                leased: sealed.is_none() && spec.image.is_leased(),
                 landlock: version,
                 unanswered: surroundings::unanswered(filter),
                 readable: surroundings::readable(),

@@ -89,6 +89,7 @@ fn read_back(plan: &Plan) {
     if let (Ok(FdFlags::CLOEXEC), Ok(stat)) = (fcntl_getfd(image), fstat(image)) {
         board.set(Fact::ImageDevice, stat.st_dev);
         board.set(Fact::ImageInode, stat.st_ino);
+        board.set(Fact::Lease, sys::has_lease(image).into());
     }
 }
 

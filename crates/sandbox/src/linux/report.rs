@@ -3,7 +3,7 @@
 use super::board::Facts;
 
 /// How many facts a record carries.
-pub(super) const FACTS: usize = 20;
+pub(super) const FACTS: usize = 21;
 const WORDS: usize = 4 + FACTS;
 /// Bytes of a report.
 pub(super) const REPORT: usize = WORDS * 8;

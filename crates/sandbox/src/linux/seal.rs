@@ -18,6 +18,9 @@ const SEALS: SealFlags =
 /// Missing in rustix; include/uapi/linux/memfd.h and fcntl.h (Linux 6.3).
 const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
 
+/// How often a busy copy is tried again.
+const TRIES: u32 = 100;
+
 /// A sealed copy of `image` of mode 0111, whose bytes are those that were hashed.
 ///
 /// A process that executes a file which it may not read is not dumpable (execve(2)): /proc/PID/mem,
@@ -34,7 +37,15 @@ pub(super) fn seal(image: &Image) -> io::Result<OwnedFd> {
     let mut offset = 0;
     while sendfile(&copy, image.file(), Some(&mut offset), 1 << 30)? > 0 {}
     fchmod(&copy, Mode::from_bits_retain(0o111))?;
-    fcntl_add_seals(&copy, SEALS)?;
+    // Pages that the kernel itself still holds for a moment make it busy.
+    let mut tries = 0;
+    while let Err(error) = fcntl_add_seals(&copy, SEALS) {
+        tries += 1;
+        if error != Errno::BUSY || tries == TRIES {
+            return Err(error.into());
+        }
+        std::thread::yield_now();
+    }
     let copy = File::from(copy);
     // What nobody could have changed since it was hashed need not be hashed once more.
     if image.guarded() != Given::Yes && crate::image::digest(&copy)? != image.sha256() {

@@ -47,7 +47,8 @@ pub fn start(mut spec: Spec) -> Result<Running, StartError> {
 
     let expected = plan.expected;
     let enforced = |facts: Facts| {
-        let guarded = if is_sealed { Given::Yes } else { image.guarded() };
+        // What the lease is worth was looked at before the execution: the program itself may break it since.
+        let guarded = if is_sealed || image.is_leased() { Given::Yes } else { image.guarded() };
         Enforced::new(tier, judge(&facts, &expected, &guarded))
     };
     let error = match first_report(&link) {

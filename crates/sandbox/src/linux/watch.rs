@@ -262,6 +262,11 @@ fn serve(plan: &Plan, launched: Launched) {
         }
     };
     tell(link, report);
+    // Nothing is left to watch. One that was stopped would stay for ever, with a copy of the supervisor's memory.
+    let outer = plan.outer.load(SeqCst);
+    if plan.world.is_none() && raw(getppid()) == outer {
+        sys::kill(outer, libc::SIGKILL);
+    }
 }
 
 /// Waits; gives whether the signals, the link and the doorman's listener have something to tell.
