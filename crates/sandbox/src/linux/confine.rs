@@ -40,7 +40,7 @@ pub(super) enum Attempt {
     Files,
     /// Make a process.
     Fork,
-    /// Execute by a path.
+    /// Execute by a path; by a descriptor, without the key.
     Execute,
     /// Make a socket for the network.
     Network,
@@ -66,8 +66,8 @@ pub(super) fn confine(plan: &Plan) {
         let restricted = landlock_restrict(sys::borrow(ruleset)).is_ok();
         plan.board.set(Fact::Domain, restricted.into());
     }
-    let Some(filter) = plan.filter else { return };
-    if let Ok(listener) = install_filter(filter.instructions(), filter.notifies()) {
+    let Some(filter) = &plan.filter else { return };
+    if let Ok(listener) = install_filter(filter, plan.listens) {
         plan.board.set(Fact::Filter, 1);
         if let (Some(listener), Some(gate)) = (listener, plan.gate) {
             plan.board.set(Fact::Listener, hand_over(gate.program, &listener).into());
@@ -218,7 +218,10 @@ impl Attempt {
                 is_refused(libc::SYS_clone, [libc::CLONE_SIGHAND as usize, 0, 0, 0], PERM)
                     && is_refused(libc::SYS_clone3, nothing, libc::ENOSYS)
             }
-            Attempt::Execute => is_refused(libc::SYS_execve, nothing, PERM),
+            Attempt::Execute => {
+                is_refused(libc::SYS_execve, nothing, PERM)
+                    && is_refused(libc::SYS_execveat, [u32::MAX as usize, 0, 0, 0], PERM)
+            }
             Attempt::Network => [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK]
                 .into_iter()
                 .all(|family| is_refused(libc::SYS_socket, [family as usize, 0xf, 0, 0], PERM)),

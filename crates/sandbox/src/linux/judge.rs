@@ -97,8 +97,7 @@ pub(super) fn missing(facts: &Facts, guarantee: Guarantee, expected: &Expected) 
         }
         Guarantee::L1 => {
             text(refused(Attempt::Fork), "a second process can be made")?;
-            text(refused(Attempt::Execute), "a second program can be executed")?;
-            text(is(Fact::Listener), "the kernel gave no listener that lets one execution through")
+            text(refused(Attempt::Execute), "a second program can be executed")
         }
         Guarantee::L2 => text(refused(Attempt::Network), "sockets can be made"),
         Guarantee::L3 => {

@@ -93,7 +93,7 @@ fn an_older_landlock_takes_away_what_it_does_not_have() {
 
 #[test]
 fn each_fact_that_fails_takes_its_guarantees_and_no_others() {
-    let cases: [(Fact, u64, &[&str]); 16] = [
+    let cases: [(Fact, u64, &[&str]); 15] = [
         (Fact::Outer, 0, &["N1", "N2"]),
         (Fact::Inner, 0, &["N1", "N2"]),
         (Fact::DeathSignal, 15, &["N1"]),
@@ -106,7 +106,6 @@ fn each_fact_that_fails_takes_its_guarantees_and_no_others() {
         (Fact::Lease, 0, &["N6"]),
         (Fact::Domain, 0, &["H1", "H2", "L3", "L4"]),
         (Fact::Filter, 0, &["H3"]),
-        (Fact::Listener, 0, &["L1"]),
         (Fact::Limits, 0, &["L5"]),
         (Fact::Unreadable, 0, &["L6"]),
         (Fact::Refused, 0, &["H1", "H2", "H3", "L1", "L2", "L3", "L4", "L6"]),

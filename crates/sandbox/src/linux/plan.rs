@@ -5,11 +5,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, getpid};
+use rustix::rand::GetRandomFlags;
 use rustix::termios::isatty;
 
 use super::board::{Board, Expected};
@@ -42,6 +43,32 @@ pub(super) struct Gate {
     pub(super) watcher: RawFd,
 }
 
+/// What lets the start's own execution through the filter of Lockdown, and no other.
+#[derive(Debug)]
+pub(super) struct Key(AtomicU64);
+
+impl Key {
+    fn new() -> Result<Key, StartError> {
+        let mut random = [0; 8];
+        let failed = |error: rustix::io::Errno| StartError::System {
+            step: "draw a key for the execution",
+            source: error.into(),
+        };
+        rustix::rand::getrandom(&mut random, GetRandomFlags::empty()).map_err(failed)?;
+        Ok(Key(AtomicU64::new(u64::from_ne_bytes(random))))
+    }
+
+    pub(super) fn get(&self) -> [u32; 2] {
+        let key = self.0.load(SeqCst);
+        [key as u32, (key >> 32) as u32]
+    }
+
+    /// It was used.
+    pub(super) fn forget(&self) {
+        self.0.store(0, SeqCst);
+    }
+}
+
 /// How a hidden path is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Try {
@@ -54,7 +81,10 @@ pub(super) enum Try {
 /// What the new processes do.
 pub(super) struct Plan {
     pub(super) tier: Tier,
-    pub(super) filter: Option<&'static Filter>,
+    pub(super) filter: Option<Vec<libc::sock_filter>>,
+    /// Whether the filter has a listener.
+    pub(super) listens: bool,
+    pub(super) key: Key,
     pub(super) ruleset: Option<RawFd>,
     pub(super) gate: Option<Gate>,
     /// What the program tries to open or make, and must not be able to.
@@ -145,6 +175,7 @@ impl Plan {
             .map_err(|error| failed("make the Landlock rules")(io::Error::other(error)))?;
         let version = rules.as_ref().map_or(0, |rules| rules.version);
         let filter = surroundings::filter(&spec);
+        let key = Key::new()?;
         for (descriptor, number) in spec.descriptors.drain(..) {
             if !(3..=HIGHEST).contains(&number) || declared.iter().any(|&(_, target)| target == number) {
                 return Err(StartError::Descriptor { number });
@@ -211,7 +242,9 @@ impl Plan {
                 loose_pins: world.as_ref().and_then(|world| world.loose_pins),
             },
             tier: spec.tier,
-            filter,
+            listens: filter.is_some_and(Filter::notifies),
+            filter: filter.map(|filter| filter.keyed(key.get())),
+            key,
             ruleset: ruleset_at,
             gate: gate_at,
             tries: if spec.tier >= Tier::Hardened { surroundings::tries(&hidden) } else { Vec::new() },

@@ -44,7 +44,7 @@ impl Role for Program {
         }
         sys::unblock_signals();
         plan.board.enter(Stage::Executing);
-        let error = sys::execute(plan.image, plan.argv.as_ptr(), plan.envp.as_ptr());
+        let error = sys::execute(plan.image, plan.argv.as_ptr(), plan.envp.as_ptr(), plan.key.get());
         plan.board.fail(Step::Execute as u32, error.raw_os_error().unwrap_or(0));
         1
     }

@@ -13,13 +13,12 @@ use rustix::io::Errno;
 
 use crate::{Given, Image};
 
+/// Against all writing from now on (Linux 5.1). F_SEAL_WRITE would say the same here, where nothing is mapped,
+/// but first waits for every page that the kernel itself still holds, and may give up with EBUSY.
 const SEALS: SealFlags =
-    SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::SEAL);
+    SealFlags::FUTURE_WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::SEAL);
 /// Missing in rustix; include/uapi/linux/memfd.h and fcntl.h (Linux 6.3).
 const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
-
-/// How often a busy copy is tried again.
-const TRIES: u32 = 100;
 
 /// A sealed copy of `image` of mode 0111, whose bytes are those that were hashed.
 ///
@@ -37,15 +36,7 @@ pub(super) fn seal(image: &Image) -> io::Result<OwnedFd> {
     let mut offset = 0;
     while sendfile(&copy, image.file(), Some(&mut offset), 1 << 30)? > 0 {}
     fchmod(&copy, Mode::from_bits_retain(0o111))?;
-    // Pages that the kernel itself still holds for a moment make it busy.
-    let mut tries = 0;
-    while let Err(error) = fcntl_add_seals(&copy, SEALS) {
-        tries += 1;
-        if error != Errno::BUSY || tries == TRIES {
-            return Err(error.into());
-        }
-        std::thread::yield_now();
-    }
+    fcntl_add_seals(&copy, SEALS)?;
     let copy = File::from(copy);
     // What nobody could have changed since it was hashed need not be hashed once more.
     if image.guarded() != Given::Yes && crate::image::digest(&copy)? != image.sha256() {

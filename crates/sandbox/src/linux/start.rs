@@ -44,6 +44,7 @@ pub fn start(mut spec: Spec) -> Result<Running, StartError> {
     let watcher = watcher.ok_or_else(|| failed(Errno::NOSYS.into()))?;
     let Ends { link, streams, terminal, given, rules, image, is_sealed } = ends;
     drop((given, rules));
+    plan.key.forget();
 
     let expected = plan.expected;
     let enforced = |facts: Facts| {

@@ -216,12 +216,20 @@ fn close_range(first: c_uint, last: c_uint) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Executes the open file `image`; returns only when that fails.
-pub(super) fn execute(image: RawFd, argv: *const *const c_char, envp: *const *const c_char) -> io::Error {
+/// Executes the open file `image`; returns only when that fails. The kernel takes the low halves of the
+/// descriptor and of the flags; `key` goes into the high ones, for the filter.
+pub(super) fn execute(
+    image: RawFd,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+    key: [u32; 2],
+) -> io::Error {
+    let [image, flags] = [(image, key[0]), (libc::AT_EMPTY_PATH, key[1])]
+        .map(|(low, high)| u64::from(low.cast_unsigned()) | u64::from(high) << 32);
     // SAFETY: the path is an empty C string, as AT_EMPTY_PATH wants; both arrays are ended by a null
     // pointer, point to C strings and live in the plan, which outlives the call.
     unsafe {
-        libc::syscall(libc::SYS_execveat, image, c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH);
+        libc::syscall(libc::SYS_execveat, image, c"".as_ptr(), argv, envp, flags);
     }
     io::Error::last_os_error()
 }

@@ -73,8 +73,6 @@ pub(super) fn receive_notice(listener: BorrowedFd<'_>) -> io::Result<Notice> {
 /// How a call that waits ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The kernel makes the call itself.
-    Continue,
     /// It succeeded, with 0.
     Done,
     /// It failed with this errno.
@@ -83,12 +81,11 @@ pub(super) enum Answer {
 
 /// Answers; that the caller is gone is no error.
 pub(super) fn answer_notice(listener: BorrowedFd<'_>, id: u64, answer: Answer) {
-    let (error, flags) = match answer {
-        Answer::Continue => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
-        Answer::Done => (0, 0),
-        Answer::Failed(errno) => (-errno, 0),
+    let error = match answer {
+        Answer::Done => 0,
+        Answer::Failed(errno) => -errno,
     };
-    let mut response = libc::seccomp_notif_resp { id, val: 0, error, flags };
+    let mut response = libc::seccomp_notif_resp { id, val: 0, error, flags: 0 };
     // SAFETY: the request's size is that of the response, which is initialised and lives through the call.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut response) };
 }

@@ -17,7 +17,7 @@ use rustix::thread::set_no_new_privs;
 use super::board::{Fact, Stage};
 use super::confine::drop_capabilities;
 use super::connect::{Doorman, PENDING};
-use super::gate::{self, Turnstile};
+use super::gate;
 use super::namespaces;
 use super::plan::Plan;
 use super::program::Program;
@@ -89,41 +89,14 @@ fn guard(plan: &Plan, link: &mut i32) -> Result<(), (Step, i32)> {
     let (_, inner) = spawned.map_err(|error| (made, errno(&error)))?;
     let inner = inner.ok_or((Step::Watcher, Errno::NOSYS.raw_os_error()))?;
     let children = children.ok();
-    let gate = plan.gate.filter(|_| plan.tier == Tier::Lockdown).map(|gate| gate.watcher);
-    keep_only([supervisor.as_raw_fd(), inner.as_raw_fd(), number(children.as_ref()), gate.unwrap_or(-1)]);
+    keep_only([supervisor.as_raw_fd(), inner.as_raw_fd(), number(children.as_ref())]);
     // Out of reach of what a terminal, or a signal to the caller's process group, does.
     let _ = setsid();
 
-    watch(&supervisor, &inner, gate);
+    let mut ends = [PollFd::new(&supervisor, PollFlags::IN), PollFd::new(&inner, PollFlags::IN)];
+    while poll(&mut ends, None) == Err(Errno::INTR) {}
     end_children(children.as_ref(), |_, _| {});
     Ok(())
-}
-
-/// Returns when the supervisor or the inner watcher has ended.
-fn watch(supervisor: &OwnedFd, inner: &OwnedFd, gate: Option<i32>) {
-    let mut turnstile = if gate.is_some() { Turnstile::Waiting } else { Turnstile::Closed };
-    let gate = sys::borrow(gate.unwrap_or(0));
-    loop {
-        let (ended, asked) = {
-            let awaited = turnstile.awaited(gate);
-            let mut ends = [
-                PollFd::new(supervisor, PollFlags::IN),
-                PollFd::new(inner, PollFlags::IN),
-                // A third that is the first again is as good as none.
-                PollFd::from_borrowed_fd(awaited.unwrap_or(supervisor.as_fd()), PollFlags::IN),
-            ];
-            if poll(&mut ends, None) == Err(Errno::INTR) {
-                continue;
-            }
-            let [supervisor, inner, asked] = [0, 1, 2].map(|place: usize| ends[place].revents());
-            (!supervisor.is_empty() || !inner.is_empty(), asked.contains(PollFlags::IN))
-        };
-        if ended {
-            return;
-        }
-        // Gone without having asked: the program was ended before its execution.
-        turnstile = if asked { turnstile.turn(gate) } else { Turnstile::Closed };
-    }
 }
 
 impl Role for Inner {
@@ -185,6 +158,7 @@ fn launch(plan: &Plan) -> Result<Launched, (Step, i32)> {
     let made = spawn::<Program>(plan);
     // This memory would keep a copy of the environment for as long as the program runs.
     plan.envp.wipe();
+    plan.key.forget();
     let (pid, _) = made.map_err(|error| (Step::Process, errno(&error)))?;
     let program = Pid::from_raw(pid).ok_or((Step::Process, 0))?;
     if plan.world.is_some() && plan.terminal.is_none() && plan.group != 0 {
@@ -205,8 +179,7 @@ fn launch(plan: &Plan) -> Result<Launched, (Step, i32)> {
     };
     tell(sys::borrow(plan.link), report);
     let children = children.ok();
-    let gate = plan.gate.filter(|_| plan.tier < Tier::Lockdown);
-    let listener = gate.and_then(|gate| gate::listener(sys::borrow(gate.watcher)));
+    let listener = plan.gate.and_then(|gate| gate::listener(sys::borrow(gate.watcher)));
     keep_only([plan.link, signals.as_raw_fd(), number(children.as_ref()), number(listener.as_ref())]);
     if plan.tier >= Tier::Hardened {
         // It connects in the program's stead, and may therefore do no more than the program.
@@ -389,7 +362,7 @@ fn first_child(children: &OwnedFd) -> Option<i32> {
     digits.map(|byte| i32::from(byte - b'0')).reduce(|number, digit| number * 10 + digit)
 }
 
-fn keep_only(mut numbers: [i32; 4]) {
+fn keep_only<const N: usize>(mut numbers: [i32; N]) {
     numbers.sort_unstable();
     let _ = sys::close_all_but(&numbers);
 }

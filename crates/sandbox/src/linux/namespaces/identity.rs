@@ -116,7 +116,8 @@ impl Role for Keeper {
     fn run(plan: &Plan) -> i32 {
         let Some(world) = &plan.world else { return 1 };
         let identity = &world.identity;
-        let error = sys::execute(identity.keeper, identity.arguments.as_ptr(), identity.environment.as_ptr());
+        let error =
+            sys::execute(identity.keeper, identity.arguments.as_ptr(), identity.environment.as_ptr(), [0; 2]);
         identity.failed.store(error.raw_os_error().unwrap_or(libc::EIO), SeqCst);
         1
     }

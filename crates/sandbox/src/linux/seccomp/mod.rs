@@ -81,8 +81,18 @@ impl Filter {
         Filter { instructions: assemble::assemble(&decision), notifies: decision.notifies() }
     }
 
+    #[cfg(test)]
     pub(super) fn instructions(&self) -> &[libc::sock_filter] {
         &self.instructions
+    }
+
+    /// The instructions, with a key of its own for the one execution that Lockdown lets through.
+    pub(super) fn keyed(&self, key: [u32; 2]) -> Vec<libc::sock_filter> {
+        let mut instructions = self.instructions.clone();
+        for (lock, key) in lockdown::LOCK.into_iter().zip(key) {
+            instructions.iter_mut().filter(|one| one.k == lock).for_each(|one| one.k = key);
+        }
+        instructions
     }
 
     /// Whether some calls wait for an answer, so that the filter must be installed with a listener. Without

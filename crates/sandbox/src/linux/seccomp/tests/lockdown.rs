@@ -64,9 +64,34 @@ fn only_threads_can_be_made() {
 }
 
 #[test]
-fn an_execution_is_asked_about() {
-    expect_always(LOCKDOWN, &[Call::execveat], Action::Notify);
-    expect_always(LOCKDOWN, &[Call::execve], Action::REFUSE);
+fn only_who_has_the_key_executes() {
+    expect_always(LOCKDOWN, &[Call::execve, Call::execveat], Action::REFUSE);
+    let key = [0x1234_5678, 0x9abc_def0_u32];
+    let arguments = |key: [u32; 2]| {
+        let [descriptor, flags] = key.map(|half| u64::from(half) << 32);
+        [descriptor | 4, 1, 2, 3, flags | 0x1000, 0]
+    };
+    for &kind in LOCKDOWN {
+        for architecture in ARCHITECTURES {
+            let number = Call::execveat.number(architecture).expect("every architecture has it");
+            let keyed = filter(kind, architecture).keyed(key);
+            let answer = |arguments| {
+                run(&keyed, &Data { number, architecture: architecture.audit(), arguments }).action
+            };
+            assert_eq!(answer(arguments(key)), Action::Allow);
+            for wrong in [[key[0], 0], [0, key[1]], [key[1], key[0]], [0, 0], super::super::lockdown::LOCK] {
+                assert_eq!(answer(arguments(wrong)), Action::REFUSE);
+            }
+            let changed = filter(kind, architecture).instructions().iter().zip(&keyed);
+            assert_eq!(changed.filter(|(one, other)| one.k != other.k).count(), 2);
+        }
+    }
+    for &kind in NONE.iter().chain(HARDENED) {
+        for architecture in ARCHITECTURES {
+            let plain = filter(kind, architecture).instructions();
+            assert!(plain.iter().zip(&filter(kind, architecture).keyed(key)).all(|(a, b)| a.k == b.k));
+        }
+    }
 }
 
 #[test]
