@@ -190,6 +190,8 @@ impl Spec {
     /// In the private engine no new name can be made in the directories above `path` (Landlock gives
     /// rights to whole trees, so the others are named one by one), names and sizes stay visible, and in
     /// Hardened modes and times can be set: a path that is only looked at or marked is not judged.
+    /// In the namespace engine that is so where `path` is no directory, or not there yet; else it is covered
+    /// by an empty one that cannot be changed.
     pub fn hide(mut self, path: impl Into<PathBuf>) -> Spec {
         self.hidden.push(path.into());
         self
@@ -215,7 +217,12 @@ impl Spec {
         self
     }
 
-    /// In [`Engine::Namespaces`], the program finds these bytes at `path`, whatever is there outside.
+    /// In [`Engine::Namespaces`], the program finds these bytes at `path`, whatever is written there outside.
+    ///
+    /// In [`Tier::Lockdown`] it finds them also when the file, or a directory above it, is renamed or
+    /// replaced, and `path` need not be there outside when it is beneath `/tmp`, `/var/tmp`, `/run` or
+    /// another directory of the user's. In the other tiers that is so beneath `/dev`, and where the user
+    /// cannot rename what leads to `path`. [`Guarantee::N6`] tells how firm it is.
     pub fn pin(mut self, path: impl Into<PathBuf>, content: File) -> Spec {
         self.pins.push((path.into(), content));
         self

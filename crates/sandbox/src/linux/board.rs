@@ -48,8 +48,22 @@ pub(super) enum Fact {
     Namespaces,
     /// Every mount is as it was meant to be.
     Mounts,
-    /// The dynamic loader is the one that nobody can read.
+    /// The dynamic loader is the one that nobody can read; [`OPEN_LOADER`] where it can be taken away.
     Loader,
+}
+
+/// The loader is in its place, but the kernel lets the user into the namespaces, who can take it away.
+pub(super) const OPEN_LOADER: u64 = 2;
+
+/// How the pinned files are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pins {
+    /// There are none.
+    None,
+    /// By mounts on entries that the user cannot rename.
+    Firm,
+    /// At least one by a mount that goes away with the entry on which it is.
+    Loose,
 }
 
 /// Where a start stands.
@@ -137,10 +151,7 @@ pub(super) struct Expected {
     pub(super) dumpable: bool,
     /// A dynamically linked program is started with a loader that nobody can read.
     pub(super) loader: bool,
-    /// Why that loader protects nothing.
-    pub(super) open_mounts: Option<&'static str>,
-    /// Why a pinned file can be taken away.
-    pub(super) loose_pins: Option<&'static str>,
+    pub(super) pins: Pins,
 }
 
 /// A copy of the board.

@@ -160,12 +160,9 @@ impl Attempt {
         const NOWHERE: usize = usize::MAX;
         let nothing = [0; 4];
         match self {
-            // To the group that it has, with a bit that the kernel does not look at and the filter does: no
-            // change where it is let through.
+            // -1 is no group: where it is let through, only the present one is told. No such descriptor.
             Attempt::Floor => {
-                let group =
-                    sys::groups().map_or(NOWHERE, |[real, ..]| real as usize | (1_u64 << 32) as usize);
-                is_refused(libc::SYS_setgid, [group, 0, 0, 0], PERM)
+                is_refused(libc::SYS_setfsgid, [u32::MAX as usize, 0, 0, 0], PERM)
                     && is_refused(libc::SYS_fchmod, [NOWHERE, 0o2711, 0, 0], PERM)
             }
             // Flags that no kernel takes together, a descriptor that is none.

@@ -1,6 +1,6 @@
 //! What the facts of a start say of each guarantee.
 
-use super::board::{Expected, Fact, Facts};
+use super::board::{Expected, Fact, Facts, OPEN_LOADER, Pins};
 use super::confine::Attempt;
 use super::namespaces;
 use crate::{Engine, Given, Guarantee, Tier};
@@ -134,7 +134,11 @@ fn unreadable(facts: &Facts, expected: &Expected) -> Result<(), Reason> {
     }
     if expected.engine == Engine::Namespaces {
         return match (expected.loader, is(Fact::Loader)) {
-            (true, true) => expected.open_mounts.map_or(Ok(()), |why| Err(Reason::Text(why))),
+            (true, true) => Ok(()),
+            (true, false) if facts.of(Fact::Loader) == OPEN_LOADER => Err(Reason::Text(
+                "this kernel lets the user into the program's namespaces (NS_MNT_GET_NEXT, or handles of \
+                 namespaces), and so take the loader away",
+            )),
             (true, false) => Err(Reason::Text("the dynamic loader can be read")),
             (false, _) => Err(Reason::Text(
                 "the user owns the program's user namespace and may read it (no execute-only loader is \
@@ -206,8 +210,15 @@ fn weakness(facts: &Facts, guarantee: Guarantee, expected: &Expected, image: &Gi
         Guarantee::N2 if expected.engine == Engine::Private && !refused(Attempt::Signal) => {
             Given::Guarded("a program that ends both watchers with SIGKILL at the same moment escapes".into())
         }
-        Guarantee::N6 => match (image, expected.loose_pins) {
-            (Given::Yes, Some(why)) => Given::Guarded(why.into()),
+        Guarantee::N6 => match (image, expected.pins, facts.of(Fact::Loader)) {
+            (Given::Yes, Pins::Loose, _) => Given::Guarded(
+                "a pinned file lies where the user can rename it, and what is put in its place is what the \
+                 program finds"
+                    .into(),
+            ),
+            (Given::Yes, Pins::Firm, loader) if loader != 1 => Given::Guarded(
+                "the user owns the program's namespaces, and so can change what a pinned file is there".into(),
+            ),
             _ => image.clone(),
         },
         Guarantee::H2 if expected.engine == Engine::Private => Given::Guarded(

@@ -19,8 +19,7 @@ fn expected(tier: Tier) -> Expected {
         shared_group: None,
         dumpable: false,
         loader: false,
-        open_mounts: None,
-        loose_pins: None,
+        pins: Pins::None,
     }
 }
 

@@ -223,9 +223,13 @@ fn hardened(mut rules: Granting<'_>, spec: &Spec, terminals: &[BorrowedFd<'_>]) 
 
 fn lockdown(mut rules: Granting<'_>, spec: &Spec, terminals: &[BorrowedFd<'_>]) -> Made {
     let read = AccessFs::from_read(rules.abi);
-    for path in SYSTEM.iter().map(Path::new).chain([spec.image.path()]) {
-        rules.grant_named(path, read)?;
+    // What is exchanged there changes one of these two directories.
+    rules.looked.listed(Path::new("/"));
+    rules.looked.listed(Path::new("/etc"));
+    for path in SYSTEM {
+        rules.grant_found(Path::new(path), read)?;
     }
+    rules.grant_named(spec.image.path(), read)?;
     devices(&mut rules, terminals)?;
     for path in &spec.readable {
         rules.grant_named(path, read)?;
@@ -289,6 +293,10 @@ impl<'a> Granting<'a> {
     /// What the caller named: links are followed, and what is not there is passed over.
     fn grant_named(&mut self, path: &Path, rights: BitFlags<AccessFs>) -> Result<(), RulesetError> {
         self.looked.named(path);
+        self.grant_found(path, rights)
+    }
+
+    fn grant_found(&mut self, path: &Path, rights: BitFlags<AccessFs>) -> Result<(), RulesetError> {
         let path = resolve(path);
         match path.symlink_metadata() {
             Ok(found) => self.grant(&path, rights, found.is_dir()),

@@ -13,7 +13,7 @@ use rustix::process::{Resource, getpid};
 use rustix::rand::GetRandomFlags;
 use rustix::termios::isatty;
 
-use super::board::{Board, Expected};
+use super::board::{Board, Expected, Pins};
 use super::hidden::{Hidden, bytes, resolve};
 use super::landlock::{self, Rules};
 use super::namespaces::{World, terminal_path};
@@ -238,8 +238,7 @@ impl Plan {
                 shared_group: spec.private_group.and_then(surroundings::shared_group),
                 dumpable: sealed.is_some() && surroundings::suid_is_dumpable(),
                 loader: world.as_ref().is_some_and(World::has_loader),
-                open_mounts: world.as_ref().and_then(|world| world.open_mounts),
-                loose_pins: world.as_ref().and_then(|world| world.loose_pins),
+                pins: world.as_ref().map_or(Pins::None, |world| world.pins),
             },
             tier: spec.tier,
             listens: filter.is_some_and(Filter::notifies),

@@ -72,3 +72,44 @@ pub(super) fn leave_network() -> rustix::io::Result<()> {
     // SAFETY: a network namespace touches no open descriptor, and this process has one thread.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
 }
+
+/// Whether the namespace that `namespace` leads to can be opened by its file handle, too (Linux 6.18).
+pub(super) fn is_opened_by_handle(namespace: BorrowedFd<'_>) -> bool {
+    /// FD_NSFS_ROOT in linux/fcntl.h.
+    const ROOT: c_int = -10003;
+    /// struct file_handle with room for that of a namespace.
+    #[repr(C)]
+    struct Handle {
+        bytes: u32,
+        kind: i32,
+        handle: [u8; 64],
+    }
+    let mut handle = Handle { bytes: 64, kind: 0, handle: [0; 64] };
+    let mut mount: c_int = 0;
+    // SAFETY: the path is an empty C string, as AT_EMPTY_PATH wants; `handle` has the room that it names, and
+    // `mount` is writable for one integer.
+    let named = unsafe {
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            namespace.as_raw_fd(),
+            c"".as_ptr(),
+            &raw mut handle,
+            &raw mut mount,
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    if named < 0 {
+        return false;
+    }
+    // SAFETY: the kernel filled the handle just now, and only reads it.
+    let opened = unsafe {
+        libc::syscall(libc::SYS_open_by_handle_at, ROOT, &raw mut handle, libc::O_RDONLY | libc::O_CLOEXEC)
+    };
+    let Ok(number) = c_int::try_from(opened) else { return false };
+    if number < 0 {
+        return false;
+    }
+    // SAFETY: the kernel opened this descriptor just now and nobody else owns it.
+    drop(unsafe { OwnedFd::from_raw_fd(number) });
+    true
+}

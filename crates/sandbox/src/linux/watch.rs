@@ -79,7 +79,7 @@ fn guard(plan: &Plan, link: &mut i32) -> Result<(), (Step, i32)> {
     if let Some(world) = &plan.world {
         let own = pidfd_open(getpid(), PidfdFlags::empty());
         world.outer.store(own.map_err(|error| (Step::Watcher, error.raw_os_error()))?.into_raw_fd(), SeqCst);
-        keeper = namespaces::become_owner(plan, &world.identity)?;
+        keeper = namespaces::become_owner(plan, world)?;
     }
     let made = if plan.world.is_some() { Step::Namespaces } else { Step::Watcher };
     let spawned = spawn::<Inner>(plan);

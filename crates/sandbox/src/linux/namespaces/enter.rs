@@ -11,7 +11,7 @@ use rustix::io::{Errno, write};
 use rustix::process::{Signal, chdir, parent_process_death_signal, set_parent_process_death_signal, umask};
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::super::board::Fact;
+use super::super::board::{Fact, OPEN_LOADER};
 use super::super::confine::drop_capabilities;
 use super::super::plan::Plan;
 use super::super::step::Step;
@@ -85,7 +85,8 @@ fn read_back(plan: &Plan, world: &World) {
     if let Some(loader) = &world.loader {
         let may = |access| accessat(CWD, loader.as_c_str(), access, AtFlags::EACCESS);
         let shielded = may(Access::READ_OK) == Err(Errno::ACCESS) && may(Access::EXEC_OK).is_ok();
-        plan.board.set(Fact::Loader, shielded.into());
+        let handed_out = world.handed_out.load(SeqCst);
+        plan.board.set(Fact::Loader, if shielded && handed_out { OPEN_LOADER } else { shielded.into() });
     }
 }
 

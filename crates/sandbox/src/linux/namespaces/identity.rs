@@ -22,6 +22,8 @@ use super::super::step::Step;
 use super::super::strings::Strings;
 use super::super::sys::{self, Role, spawn};
 use super::super::sys_namespaces::enter_user_namespace;
+use super::World;
+use super::loader::are_namespaces_handed_out;
 
 /// Missing in rustix; include/uapi/linux/memfd.h (Linux 6.3).
 const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
@@ -124,11 +126,11 @@ impl Role for Keeper {
 }
 
 /// Enters a new user namespace, with every capability in it. Gives the process that has to be reaped.
-pub(in super::super) fn become_owner(plan: &Plan, identity: &Identity) -> Result<Option<Pid>, (Step, i32)> {
+pub(in super::super) fn become_owner(plan: &Plan, world: &World) -> Result<Option<Pid>, (Step, i32)> {
     let raw = |error: &io::Error| error.raw_os_error().unwrap_or(0);
     let (pid, handle) = spawn::<Keeper>(plan).map_err(|error| (Step::Namespaces, raw(&error)))?;
-    let entered = match (identity.failed.load(SeqCst), handle) {
-        (0, Some(handle)) => adopt(pid, handle.as_fd(), identity),
+    let entered = match (world.identity.failed.load(SeqCst), handle) {
+        (0, Some(handle)) => adopt(pid, handle.as_fd(), world),
         (0, None) => Err(Errno::NOSYS),
         (errno, _) => Err(Errno::from_raw_os_error(errno)),
     };
@@ -148,7 +150,8 @@ pub(super) fn reap(keeper: Option<Pid>) {
     while let Err(Errno::INTR) = waitpid(keeper, WaitOptions::empty()) {}
 }
 
-fn adopt(pid: i32, handle: BorrowedFd<'_>, identity: &Identity) -> rustix::io::Result<()> {
+fn adopt(pid: i32, handle: BorrowedFd<'_>, world: &World) -> rustix::io::Result<()> {
+    let identity = &world.identity;
     // The order is the kernel's: a group can be mapped once setgroups(2) is given up (user_namespaces(7)).
     let files = [
         ("setgroups", b"deny".as_slice()),
@@ -158,6 +161,10 @@ fn adopt(pid: i32, handle: BorrowedFd<'_>, identity: &Identity) -> rustix::io::R
     for (name, text) in files {
         let path = ProcPath::of(pid, name);
         write(&open_once_dumpable(&path)?, text)?;
+    }
+    if world.loader.is_some() {
+        let handed_out = are_namespaces_handed_out(ProcPath::of(pid, "ns/user").as_c_str());
+        world.handed_out.store(handed_out, SeqCst);
     }
     enter_user_namespace(handle).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }

@@ -4,12 +4,13 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicBool, AtomicI32};
 
 use rustix::fs::stat;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
+use super::super::board::Pins;
 use super::super::hidden::Hidden;
 use super::super::landlock::Rights;
 use super::super::proc_file::path_of;
@@ -40,10 +41,9 @@ pub(in super::super) struct World {
     pub(super) network: Option<Way>,
     /// By what the inner watcher sees the end of the outer one, whose number it cannot know.
     pub(in super::super) outer: AtomicI32,
-    /// Why a pinned file can be taken away.
-    pub(in super::super) loose_pins: Option<&'static str>,
-    /// Why the loader protects nothing.
-    pub(in super::super) open_mounts: Option<&'static str>,
+    /// Whether this kernel opens the namespaces to the user who owns them.
+    pub(super) handed_out: AtomicBool,
+    pub(in super::super) pins: Pins,
 }
 
 impl World {
@@ -90,14 +90,11 @@ impl World {
                 shield.as_ref().map(|shield| (&shield.installed, shield.at.as_path())),
             ),
         };
-        let open_mounts = (shield.is_some() && loader::are_mounts_handed_out()).then_some(
-            "this kernel gives a user the mount namespaces of the user's programs (NS_MNT_GET_NEXT), so that \
-             the loader can be taken away",
-        );
-        let loose_pins = view.has_loose_pins.then_some(
-            "a pinned file lies where the user can rename it, and what is put in its place is what the \
-             program finds",
-        );
+        let pinned = match (pins.is_empty(), view.has_loose_pins) {
+            (true, _) => Pins::None,
+            (false, false) => Pins::Firm,
+            (false, true) => Pins::Loose,
+        };
         let world = World {
             identity,
             steps: view.steps,
@@ -109,8 +106,8 @@ impl World {
             loader: shield.map(|shield| c_path(&shield.at)),
             network,
             outer: AtomicI32::new(-1),
-            loose_pins,
-            open_mounts,
+            handed_out: AtomicBool::new(true),
+            pins: pinned,
         };
         Ok((world, given))
     }

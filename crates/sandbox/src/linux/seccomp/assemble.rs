@@ -1,9 +1,11 @@
 //! From a decision to instructions of classic BPF (bpf(4), linux/filter.h).
 //!
-//! Each part of the tree becomes a block in which every way ends with an answer, so that blocks are put one
-//! after another and the only jump is over one of them. Only instructions are used that the kernel can
-//! follow without a call at hand (seccomp_is_const_allow): it then remembers which calls are always allowed
-//! and no longer runs the filter for them.
+//! Built from its end, because jumps lead forward only: what they lead to has its place already, and what
+//! occurs twice is there once. A short filter matters: the kernel translates it anew at every start. Only
+//! instructions are used that the kernel can follow without a call at hand (seccomp_is_const_allow): it then
+//! remembers which calls are always allowed and no longer runs the filter for them.
+
+use std::collections::HashMap;
 
 use libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
@@ -14,44 +16,60 @@ use super::decision::{Action, Decision, Test, Word};
 
 /// The instructions of a whole filter.
 pub(super) fn assemble(decision: &Decision) -> Vec<sock_filter> {
-    block(decision, None)
+    let mut program = Backward { code: Vec::new(), places: HashMap::new() };
+    program.place(decision, None);
+    program.code.reverse();
+    program.code
 }
 
-/// `held` is the word that the accumulator has when the block is entered.
-fn block(decision: &Decision, held: Option<Word>) -> Vec<sock_filter> {
-    let (word, test, yes, no) = match decision {
-        Decision::Answer(action) => return vec![plain(BPF_RET | BPF_K, returned(*action))],
-        Decision::Ask { word, test, yes, no } => (*word, *test, yes, no),
-    };
-    let mut code = Vec::new();
-    if held != Some(word) {
-        code.push(plain(BPF_LD | BPF_W | BPF_ABS, offset(word)));
-    }
-    let (jump, operand, held) = match test {
-        Test::Equals(value) => (BPF_JEQ, value, Some(word)),
-        Test::AtLeast(value) => (BPF_JGE, value, Some(word)),
-        Test::HasAny(bits) => (BPF_JSET, bits, Some(word)),
-        Test::Masked { mask, value } => {
-            code.push(plain(BPF_ALU | BPF_AND | BPF_K, mask));
-            (BPF_JEQ, value, None)
+/// The longest conditional jump is 255; one less leaves room for a jump that is put in between.
+const REACH: usize = 254;
+
+/// A program, its last instruction first. A place is counted from the end.
+struct Backward<'d> {
+    code: Vec<sock_filter>,
+    /// Where a decision is, for who comes with that word in the accumulator.
+    places: HashMap<(&'d Decision, Option<Word>), usize>,
+}
+
+impl<'d> Backward<'d> {
+    fn place(&mut self, decision: &'d Decision, held: Option<Word>) -> usize {
+        let held = held.filter(|held| decision.word() == Some(*held));
+        if let Some(&place) = self.places.get(&(decision, held)) {
+            return place;
         }
-    };
-    // The shorter way comes first, so that the jump over it is rarely long.
-    let (yes, no) = (block(yes, held), block(no, held));
-    let yes_first = yes.len() <= no.len();
-    let (first, second) = if yes_first { (yes, no) } else { (no, yes) };
-    let branch = |to_first, to_second| {
-        let (jt, jf) = if yes_first { (to_first, to_second) } else { (to_second, to_first) };
-        sock_filter { code: (BPF_JMP | jump | BPF_K) as u16, jt, jf, k: operand }
-    };
-    // Conditional jumps have 8 bits for the distance, unconditional ones 32.
-    match u8::try_from(first.len()) {
-        Ok(distance) => code.push(branch(0, distance)),
-        Err(_) => code.extend([branch(1, 0), plain(BPF_JMP | BPF_JA, first.len() as u32)]),
+        match decision {
+            Decision::Answer(action) => self.code.push(plain(BPF_RET | BPF_K, returned(*action))),
+            Decision::Ask { word, test, yes, no } => {
+                let (jump, operand, mask) = match *test {
+                    Test::Equals(value) => (BPF_JEQ, value, None),
+                    Test::AtLeast(value) => (BPF_JGE, value, None),
+                    Test::HasAny(bits) => (BPF_JSET, bits, None),
+                    Test::Masked { mask, value } => (BPF_JEQ, value, Some(mask)),
+                };
+                let kept = mask.is_none().then_some(*word);
+                let mut ways = [self.place(yes, kept), self.place(no, kept)];
+                for way in &mut ways {
+                    let distance = self.code.len() - *way;
+                    if distance > REACH {
+                        self.code.push(plain(BPF_JMP | BPF_JA, distance as u32));
+                        *way = self.code.len();
+                    }
+                }
+                // At most 255: nothing but one further jump was put in between.
+                let [jt, jf] = ways.map(|way| (self.code.len() - way) as u8);
+                self.code.push(sock_filter { code: (BPF_JMP | jump | BPF_K) as u16, jt, jf, k: operand });
+                if let Some(mask) = mask {
+                    self.code.push(plain(BPF_ALU | BPF_AND | BPF_K, mask));
+                }
+                if held.is_none() {
+                    self.code.push(plain(BPF_LD | BPF_W | BPF_ABS, offset(*word)));
+                }
+            }
+        }
+        self.places.insert((decision, held), self.code.len());
+        self.code.len()
     }
-    code.extend(first);
-    code.extend(second);
-    code
 }
 
 /// What the kernel reads from the filter's result (SECCOMP_RET_DATA is the low 16 bits).

@@ -1,7 +1,7 @@
 //! What a filter answers: a tree of questions about one system call.
 
 /// How a call ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     /// The kernel makes it.
     Allow,
@@ -21,7 +21,7 @@ impl Action {
 /// The 32 bits that a question looks at. Arguments are registers of 64 bits and BPF loads 32, so a
 /// rule says which half it means: the low one alone where the kernel converts the argument to a type of 32
 /// bits or less, both where it uses all 64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Word {
     Number,
     Architecture,
@@ -31,7 +31,7 @@ pub(super) enum Word {
     High(u8),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Test {
     Equals(u32),
     AtLeast(u32),
@@ -45,7 +45,7 @@ pub(super) enum Test {
 }
 
 /// An answer, or a question with the two ways on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Decision {
     Answer(Action),
     Ask { word: Word, test: Test, yes: Box<Decision>, no: Box<Decision> },
@@ -63,6 +63,14 @@ impl From<Action> for Decision {
 }
 
 impl Decision {
+    /// What it asks about.
+    pub(super) fn word(&self) -> Option<Word> {
+        match self {
+            Decision::Answer(_) => None,
+            Decision::Ask { word, .. } => Some(*word),
+        }
+    }
+
     /// Whether [`Action::Notify`] is among the answers.
     pub(super) fn notifies(&self) -> bool {
         match self {

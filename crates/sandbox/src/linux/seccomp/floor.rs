@@ -7,8 +7,8 @@ use super::decision::{Action, Decision, Test, Word, ask};
 use super::rules::Rules;
 
 pub(super) fn add(rules: &mut Rules, group: Option<u32>) {
-    rules.set(list![setgroups], Action::REFUSE);
-    rules.set(list![setgid setfsgid], own_group(group, 1));
+    rules.set(list![setgroups setfsgid], Action::REFUSE);
+    rules.set(list![setgid], own_group(group, 1));
     rules.set(list![setregid], own_group(group, 2));
     rules.set(list![setresgid], own_group(group, 3));
     special_modes(rules, S_ISGID);
@@ -17,13 +17,12 @@ pub(super) fn add(rules: &mut Rules, group: Option<u32>) {
 }
 
 /// Refuses every group but the one that the program has in all places, with which nothing changes, and -1,
-/// which is "as it is". The C libraries pass `gid_t` as it is, unsigned: bits in the high half are not theirs.
+/// which is "as it is". A `gid_t` has 32 bits.
 fn own_group(group: Option<u32>, arguments: u8) -> Decision {
     let Some(group) = group else { return Action::REFUSE.into() };
     (0..arguments).fold(Action::Allow.into(), |rest: Decision, argument| {
         let other = ask(Word::Low(argument), Test::Equals(u32::MAX), rest.clone(), Action::REFUSE);
-        let low = ask(Word::Low(argument), Test::Equals(group), rest, other);
-        ask(Word::High(argument), Test::Equals(0), low, Action::REFUSE)
+        ask(Word::Low(argument), Test::Equals(group), rest, other)
     })
 }
 
