@@ -26,14 +26,18 @@ pub const ATTACKS: &[Attack] = &[
     }),
     same("sets-same-group-by-setregid", "setregid(2), likewise", |_| set_group(libc::SYS_setregid, 0)),
     same("sets-same-group-by-setresgid", "setresgid(2), likewise", |_| set_group(libc::SYS_setresgid, 0)),
-    same("sets-same-group-by-setfsgid", "setfsgid(2), likewise", |_| set_group(libc::SYS_setfsgid, 0)),
-    Attack::inside("sets-group", "setgid(2) with bits above the 32 that the kernel looks at", CLOSED, |_| {
-        set_group(libc::SYS_setgid, HIGH)
+    Attack::inside("sets-same-group-by-setfsgid", "setfsgid(2), likewise", CLOSED, |_| {
+        set_group(libc::SYS_setfsgid, 0)
     }),
-    Attack::inside("sets-group-by-setregid", "setregid(2), likewise", CLOSED, |_| {
+    same(
+        "sets-same-group-with-high-bits",
+        "setgid(2) with bits above the 32 that the kernel looks at",
+        |_| set_group(libc::SYS_setgid, HIGH),
+    ),
+    same("sets-same-group-with-high-bits-by-setregid", "setregid(2), likewise", |_| {
         set_group(libc::SYS_setregid, HIGH)
     }),
-    Attack::inside("sets-group-by-setresgid", "setresgid(2), likewise", CLOSED, |_| {
+    same("sets-same-group-with-high-bits-by-setresgid", "setresgid(2), likewise", |_| {
         set_group(libc::SYS_setresgid, HIGH)
     }),
     Attack::inside("sets-group-by-setfsgid", "setfsgid(2), likewise", CLOSED, |_| {
