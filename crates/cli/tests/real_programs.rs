@@ -179,14 +179,15 @@ fn psql_reaches_a_database_that_wants_a_password() {
         "select (1) + 41",
         "postgres",
     ];
-    let mut command = vec!["-s", "db/password=PGPASSWORD", "--"];
-    command.extend(psql);
-
     let bare = run(home.command(psql[0]).args(&psql[1..]));
     assert!(!bare.0.status.success(), "the server let somebody in without a password");
-    run(&mut home.run(&command)).status(77);
-    home.allow(&command);
-    assert_eq!(run(&mut home.run(&command)).ok().stdout(), "42\n");
+    for tier in ["hardened", "none"] {
+        let mut command = vec!["-s", "db/password=PGPASSWORD", "--tier", tier, "--"];
+        command.extend(psql);
+        run(&mut home.run(&command)).status(77);
+        home.allow(&command);
+        assert_eq!(run(&mut home.run(&command)).ok().stdout(), "42\n", "{tier}");
+    }
 }
 
 #[test]
@@ -208,7 +209,9 @@ fn git_fetches_over_http_with_a_credential() {
     let helper = "!f() { echo username=app; echo \"password=$GIT_TOKEN\"; }; f";
     let helper = format!("credential.helper={helper}");
     let url = format!("http://127.0.0.1:{}/served.git", server.port);
-    let command = ["-s", "git/token=GIT_TOKEN", "--", "git", "-c", &helper, "clone", "-q", &url, "cloned"];
+    let ask = ["-s", "git/token=GIT_TOKEN", "--tier", "hardened", "--"];
+    let command = [&ask[..], &["git", "-c", &helper, "clone", "-q", &url, "cloned"]].concat();
+    let command = command.as_slice();
     run(&mut home.run(command)).status(77);
     assert_eq!(server.seen(), 0);
     home.allow(command);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32};
 use rustix::fs::stat;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::getgid;
 
 use super::super::board::Pins;
 use super::super::hidden::Hidden;
@@ -20,7 +21,7 @@ use super::network::Way;
 use super::pins::{Pin, c_path};
 use super::view::{Sources, View};
 use super::{Kind, kinds, loader};
-use crate::{Spec, StartError, Tier};
+use crate::{Guarantee, Spec, StartError, Tier};
 
 /// What the watchers make of the namespaces.
 pub(in super::super) struct World {
@@ -56,6 +57,7 @@ impl World {
         keep: &mut dyn FnMut(RawFd) -> RawFd,
     ) -> Result<(World, Vec<OwnedFd>), StartError> {
         let failed = |step| move |source: io::Error| StartError::System { step, source };
+        refuse_borrowed_group(spec)?;
         let (identity, keeper) = Identity::new(keep).map_err(failed("make the keeper of a namespace"))?;
         let mut given = vec![keeper];
         let mut network = None;
@@ -121,6 +123,18 @@ impl World {
     pub(super) fn step(&self, number: i32) -> Option<String> {
         self.steps.get(usize::try_from(number).ok()?).map(ToString::to_string)
     }
+}
+
+/// A group that is mapped into a namespace can be taken by whoever owns it, which is every process of the
+/// user: one that this process has as a setgid program only must not be.
+fn refuse_borrowed_group(spec: &Spec) -> Result<(), StartError> {
+    let real = getgid().as_raw();
+    let own = super::super::sys::groups() == Some([real; 3]);
+    if own && spec.private_group.is_none() {
+        return Ok(());
+    }
+    let why = "a group that is kept from the user's other processes would be theirs in a user namespace";
+    Err(StartError::NotGiven { tier: spec.tier, missing: vec![(Guarantee::L6, why.into())] })
 }
 
 /// The inodes of this process's namespaces, 0 where one cannot be seen. Allocates nothing.
