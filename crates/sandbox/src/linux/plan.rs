@@ -288,7 +288,7 @@ pub(super) fn bit(guarantee: Guarantee) -> u32 {
 }
 
 /// The program's end, and the supervisor's where there is one.
-fn open_stream(
+pub(super) fn open_stream(
     stream: Stdio,
     number: RawFd,
     slave: Option<&OwnedFd>,

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::super::open::Guard;
+use super::super::plan::open_stream;
 use super::codec::{Malformed, Reader, Wiped, Writer, extended};
 use crate::tty::Pty;
 use crate::{Engine, Guarantee, Image, ImageError, Limits, Spec, StartError, Stdio, Tier};
@@ -102,8 +102,7 @@ impl Parcel {
                     kinds[number] = Stream::Terminal;
                     continue;
                 }
-                stream => open_stream(stream, number)
-                    .map_err(|source| StartError::System { step: "open a standard stream", source })?,
+                stream => open_stream(stream, number as i32, None)?,
             };
             descriptors.push(source);
             ends[number] = end;
@@ -155,30 +154,6 @@ impl Guarded {
             // The lease belongs to the open file, which came over: it is asked for there.
             Guarded::Lease => Guard::Lease,
             Guarded::Nothing(why) => Guard::Nothing(io::Error::other(why)),
-        }
-    }
-}
-
-/// The program's end, and the client's where there is one. Not for a terminal.
-fn open_stream(stream: Stdio, number: usize) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
-    let null = || std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from);
-    match stream {
-        Stdio::Null | Stdio::Terminal => Ok((null()?, None)),
-        Stdio::Descriptor(descriptor) => Ok((descriptor, None)),
-        Stdio::Inherit => {
-            let clone = match number {
-                0 => io::stdin().as_fd().try_clone_to_owned(),
-                1 => io::stdout().as_fd().try_clone_to_owned(),
-                _ => io::stderr().as_fd().try_clone_to_owned(),
-            };
-            match clone {
-                Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok((null()?, None)),
-                clone => Ok((clone?, None)),
-            }
-        }
-        Stdio::Pipe => {
-            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-            Ok(if number == 0 { (reader, Some(writer)) } else { (writer, Some(reader)) })
         }
     }
 }
