@@ -16,6 +16,9 @@ use envseal_sandbox::{Engine, Guarantee, Image, Spec, Tier, start};
 const BWRAP: [&str; 9] =
     ["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"];
 
+/// Into how many blocks each program's starts are divided.
+const BLOCKS: usize = 5;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let argument = |place| std::env::args().nth(place);
     let count = argument(1).map_or(Ok(500), |count| count.parse::<usize>())?;
@@ -26,24 +29,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     let hidden = std::path::Path::new(&home).join(".local/share/envseal");
     let (mut bare, mut ours, mut opening, mut started, mut bwrap) = (vec![], vec![], vec![], vec![], vec![]);
     let has_bwrap = Command::new("bwrap").arg("--version").output().is_ok();
-    // In turns, so that a noisy moment meets both.
-    for _ in 0..count {
-        let at = Instant::now();
-        Command::new("/bin/true").env_clear().status()?;
-        bare.push(at.elapsed());
-
-        let at = Instant::now();
-        let image = Image::open("/bin/true".as_ref())?;
-        opening.push(at.elapsed());
-        let at = Instant::now();
-        let spec = Spec::new(image).tier(tier).engine(engine).hide(&hidden);
-        let mut running = start(spec.allow_weaker(Guarantee::ALL))?;
-        started.push(at.elapsed());
-        running.wait()?;
-        drop(running);
-        ours.push(at.elapsed());
-
-        if has_bwrap {
+    // In blocks, as hyperfine does it: the kernel takes a network namespace apart after the process has gone,
+    // and the cost of that shall meet the program that made it. In several, so that a noisy moment meets all.
+    for block in 0..BLOCKS {
+        let turns = 0..count * (block + 1) / BLOCKS - count * block / BLOCKS;
+        for _ in turns.clone() {
+            let at = Instant::now();
+            Command::new("/bin/true").env_clear().status()?;
+            bare.push(at.elapsed());
+        }
+        for _ in turns.clone() {
+            let at = Instant::now();
+            let image = Image::open("/bin/true".as_ref())?;
+            opening.push(at.elapsed());
+            let at = Instant::now();
+            let spec = Spec::new(image).tier(tier).engine(engine).hide(&hidden);
+            let mut running = start(spec.allow_weaker(Guarantee::ALL))?;
+            started.push(at.elapsed());
+            running.wait()?;
+            drop(running);
+            ours.push(at.elapsed());
+        }
+        for _ in turns.filter(|_| has_bwrap) {
             let at = Instant::now();
             Command::new("bwrap").args(BWRAP).status()?;
             bwrap.push(at.elapsed());
