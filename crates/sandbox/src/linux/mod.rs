@@ -1,4 +1,4 @@
-//! The Linux backend, private engine: no namespaces.
+//! The Linux backend: watchers, restrictions and what is read back of both engines.
 //!
 //! ```text
 //! supervisor (the caller)
