@@ -77,8 +77,14 @@ fn setting(option: &str, value: &OsStr) -> Result<Setting, Box<dyn Error>> {
             Box::new(move |spec| spec.allow_weaker([guarantee]))
         }
         "--hide" => Box::new(move |spec| spec.hide(path)),
-        "--read" => Box::new(move |spec| spec.read(path)),
-        "--write" => Box::new(move |spec| spec.write(path)),
+        "--read" => {
+            let path = path.canonicalize()?;
+            Box::new(move |spec| spec.read(path))
+        }
+        "--write" => {
+            let path = path.canonicalize()?;
+            Box::new(move |spec| spec.write(path))
+        }
         "--socket" => Box::new(move |spec| spec.socket(path)),
         "--env" => {
             let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;

@@ -198,13 +198,13 @@ impl Spec {
     }
 
     /// In [`Tier::Lockdown`], the file or tree at `path` can be read and executed, beside the system's
-    /// own programs and libraries.
+    /// own programs and libraries. `path` is canonical: where a link has appeared in it, nothing is given.
     pub fn read(mut self, path: impl Into<PathBuf>) -> Spec {
         self.readable.push(path.into());
         self
     }
 
-    /// In [`Tier::Lockdown`], the file or tree at `path` can be read and changed.
+    /// In [`Tier::Lockdown`], the file or tree at `path`, likewise canonical, can be read and changed.
     pub fn write(mut self, path: impl Into<PathBuf>) -> Spec {
         self.writable.push(path.into());
         self

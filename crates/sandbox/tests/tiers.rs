@@ -141,6 +141,57 @@ fn a_listener_of_the_own_tree_can_be_reached_by_path_and_by_abstract_name() {
 }
 
 #[test]
+fn a_program_that_makes_its_watchers_connect_wait_still_ends() {
+    as_ordinary_user!();
+    let room = tempfile::tempdir().expect("a directory");
+    // The queue is full at once, and a second thread takes back the mode in which a connect does not wait.
+    let script = "import fcntl, os, socket, sys, threading, time\n\
+         l = socket.socket(socket.AF_UNIX); l.bind(sys.argv[1]); l.listen(0)\n\
+         if os.fork() == 0: time.sleep(30); os._exit(0)\n\
+         s = socket.socket(socket.AF_UNIX)\n\
+         def swap():\n\
+        \x20 while True: fcntl.fcntl(s.fileno(), fcntl.F_SETFL, 0)\n\
+         def fill():\n\
+        \x20 while True: socket.socket(socket.AF_UNIX).connect(sys.argv[1])\n\
+         for act in [swap, fill, lambda: s.connect(sys.argv[1])]:\n\
+        \x20 threading.Thread(target=act, daemon=True).start()\n\
+         time.sleep(1); os._exit(7)";
+    let mut running = start(python(script).arg(room.path().join("full.sock"))).expect("a start");
+    let mut exit = None;
+    assert!(support::becomes_true(|| {
+        exit = running.try_wait().expect("asked");
+        exit.is_some()
+    }));
+    assert_eq!(exit, Some(Exit::Code(7)));
+}
+
+/// As root, who can be another user to the program.
+#[test]
+fn an_abstract_socket_of_another_user_is_out_of_reach() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let name = format!("envseal-test-{}", std::process::id());
+    let address =
+        <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name);
+    let listener = UnixListener::bind_addr(&address.expect("an address")).expect("a listener");
+    let connect =
+        format!("import socket; socket.socket(socket.AF_UNIX).connect('\\0{name}'); print('connected')");
+    let reaches = |tier: &str| {
+        let output = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"])
+            .arg(support::example("supervise"))
+            .args(["--quiet", "--tier", tier, "/usr/bin/python3", "-Ic", &connect])
+            .output()
+            .expect("setpriv");
+        output.stdout == b"connected\n"
+    };
+    assert!(reaches("none"), "works without protection");
+    assert!(!reaches("hardened"));
+    drop(listener);
+}
+
+#[test]
 fn tcp_connections_behave_as_without_a_tier() {
     as_ordinary_user!();
     let script = "import errno, socket, select\n\

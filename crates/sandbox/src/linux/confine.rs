@@ -10,10 +10,12 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, open, unlink};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, set_capabilities,
+};
 
 use super::board::Fact;
-use super::plan::{Plan, Try};
+use super::plan::{PRIVATE, Plan, Try};
 use super::proc_file::ProcPath;
 use super::sys;
 use super::sys_confine::{install_filter, is_refused, landlock_restrict};
@@ -60,7 +62,7 @@ pub(super) fn confine(plan: &Plan) {
         let _ = setrlimit(resource, lowered(resource, limit));
     }
     if plan.tier >= Tier::Hardened || plan.world.is_some() {
-        drop_capabilities();
+        drop_capabilities(plan.spared());
     }
     if let Some(ruleset) = plan.ruleset {
         let restricted = landlock_restrict(sys::borrow(ruleset)).is_ok();
@@ -75,13 +77,15 @@ pub(super) fn confine(plan: &Plan) {
     }
 }
 
-/// Gives up every capability for good: no_new_privs keeps an execution from bringing one back, for root too
-/// (capabilities(7)).
-pub(super) fn drop_capabilities() {
-    let none = CapabilitySet::empty();
-    let has = |sets: CapabilitySets| !(sets.effective | sets.permitted | sets.inheritable).is_empty();
-    if capabilities(None).map_or(true, has) {
-        let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+/// Gives up every capability but `spared` for good: no_new_privs keeps an execution from bringing one back, for
+/// root too (capabilities(7)).
+pub(super) fn drop_capabilities(spared: CapabilitySet) {
+    let more = |sets: CapabilitySets| {
+        !(sets.effective | sets.permitted | sets.inheritable).difference(spared).is_empty()
+    };
+    if capabilities(None).map_or(true, more) {
+        let sets =
+            CapabilitySets { effective: CapabilitySet::empty(), permitted: spared, inheritable: spared };
         let _ = set_capabilities(None, sets);
     }
 }
@@ -119,7 +123,8 @@ pub(super) fn read_back(plan: &Plan) {
         has.current.is_some_and(|has| has <= limit) && has.maximum.is_some_and(|has| has <= limit)
     };
     board.set(Fact::Limits, plan.limits().iter().all(limited).into());
-    let ours = plan.private_group.is_some_and(|group| sys::groups() == Some([group; 3]));
+    let ours = plan.private_group.is_some_and(|group| sys::groups() == Some([group; 3]))
+        && capability_is_in_ambient_set(PRIVATE) == Ok(true);
     board.set(Fact::PrivateGroup, ours.into());
     // What the kernel asks when it decides whether the new program may be dumped (execve(2)).
     let image = sys::borrow(plan.image);

@@ -72,8 +72,13 @@ impl Doorman {
         self.pending.iter().flatten().filter(|pending| pending.wakes).map(|pending| pending.socket.as_fd())
     }
 
-    /// Takes one request. Call when the listener is readable.
-    pub(super) fn answer(&mut self, plan: &Plan) {
+    /// Whether something is pending.
+    pub(super) fn is_busy(&self) -> bool {
+        self.pending.iter().any(Option::is_some)
+    }
+
+    /// Takes one request.
+    fn answer(&mut self, plan: &Plan) {
         let listener = self.listener.as_fd();
         // Gone again: nobody waits for an answer.
         let Ok(notice) = receive_notice(listener) else { return };
@@ -89,8 +94,11 @@ impl Doorman {
         }
     }
 
-    /// Goes on with what is pending.
-    pub(super) fn go_on(&mut self, plan: &Plan) {
+    /// Takes a request, when the listener is readable (`asked`), and goes on with what is pending.
+    pub(super) fn go_on(&mut self, plan: &Plan, asked: bool) {
+        if asked {
+            self.answer(plan);
+        }
         let listener = self.listener.as_fd();
         for place in &mut self.pending {
             let Some(pending) = place else { continue };
@@ -134,6 +142,8 @@ impl Pending {
         let unfinished = match result {
             Err(Errno::AGAIN) => !self.wakes,
             Err(Errno::INPROGRESS | Errno::ALREADY) => self.wakes,
+            // It waited all the same: another thread of the program has changed the socket's mode meanwhile.
+            Err(Errno::INTR) => true,
             _ => false,
         };
         if unfinished && is_blocking(socket) {
@@ -157,14 +167,26 @@ fn copies(listener: BorrowedFd<'_>, notice: &Notice) -> Result<Pending, Errno> {
     if length > 0 && read_memory(thread, address, &mut copy.bytes[..length]).map_err(of)? < length {
         return Err(Errno::FAULT);
     }
-    let process = proc_file::process_of(thread).ok_or(Errno::SRCH)?;
-    let pidfd = pidfd_open(Pid::from_raw(process).ok_or(Errno::SRCH)?, PidfdFlags::empty())?;
+    let pidfd = open_thread(thread)?;
     let socket = pidfd_getfd(pidfd, number as i32, PidfdGetfdFlags::empty())?;
     // Only now is it certain that both came from the process that asks, not from a later one of its number.
     if !notice_is_valid(listener, notice.id) {
         return Err(Errno::SRCH);
     }
     Ok(Pending { id: notice.id, thread, socket, address: copy, wakes: false })
+}
+
+/// The thread itself (PIDFD_THREAD, Linux 6.9), which may have descriptors of its own, else its process.
+fn open_thread(thread: i32) -> Result<OwnedFd, Errno> {
+    const PIDFD_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
+    let pid = |number: i32| Pid::from_raw(number).ok_or(Errno::SRCH);
+    match pidfd_open(pid(thread)?, PIDFD_THREAD) {
+        Err(Errno::INVAL) => {
+            let process = proc_file::process_of(thread).ok_or(Errno::SRCH)?;
+            pidfd_open(pid(process)?, PidfdFlags::empty())
+        }
+        opened => opened,
+    }
 }
 
 /// Runs `act` with `socket` in non-blocking mode. The mode is the program's too, for this short while, in

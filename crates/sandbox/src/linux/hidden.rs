@@ -13,7 +13,7 @@ pub(super) const RUNTIME: &str = "/run/user";
 
 /// Sockets at or beneath these are never connected to: buses, managers and daemons that act with more
 /// rights than the user has, desktops, smart cards.
-pub(super) const SOCKETS: [&str; 24] = [
+pub(super) const SOCKETS: [&str; 30] = [
     RUNTIME,
     "/run/dbus",
     "/run/systemd",
@@ -36,6 +36,12 @@ pub(super) const SOCKETS: [&str; 24] = [
     "/run/NetworkManager",
     "/run/acpid.socket",
     "/run/screen",
+    "/run/.heim_org.h5l.kcm-socket",
+    "/run/gssproxy.sock",
+    "/run/k3s",
+    "/run/tailscale",
+    "/var/lib/gssproxy",
+    "/nix/var/nix/daemon-socket",
     "/tmp/.X11-unix",
     "/tmp/.ICE-unix",
 ];

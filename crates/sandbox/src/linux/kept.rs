@@ -39,7 +39,7 @@ pub(super) struct Purpose {
 struct Found {
     device: u64,
     inode: u64,
-    /// Nanoseconds since 1970, of a directory that was listed.
+    /// When a directory that was listed changed, in nanoseconds since 1970: its ctime, which nobody can set.
     changed: Option<i128>,
 }
 
@@ -68,7 +68,7 @@ struct Kept<T> {
 impl Found {
     fn at(path: &Path, listed: bool) -> Option<Found> {
         let found = stat(path).ok()?;
-        let nanoseconds = i128::from(found.st_mtime) * 1_000_000_000 + i128::from(found.st_mtime_nsec);
+        let nanoseconds = i128::from(found.st_ctime) * 1_000_000_000 + i128::from(found.st_ctime_nsec);
         Some(Found { device: found.st_dev, inode: found.st_ino, changed: listed.then_some(nanoseconds) })
     }
 }

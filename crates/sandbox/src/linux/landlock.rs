@@ -12,7 +12,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, CreateRulesetError, PathBeneath,
     Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 use super::hidden::{Hidden, RUNTIME, resolve};
 use super::kept::{Looked, PARTS, Purpose, RULESETS};
@@ -290,10 +290,14 @@ impl<'a> Granting<'a> {
         Ok(())
     }
 
-    /// What the caller named: links are followed, and what is not there is passed over.
+    /// What the caller named, by a canonical path. A link in it was not there when it was named, and leads
+    /// where nobody said: it grants nothing, as what is not there.
     fn grant_named(&mut self, path: &Path, rights: BitFlags<AccessFs>) -> Result<(), RulesetError> {
         self.looked.named(path);
-        self.grant_found(path, rights)
+        let Some(named) = open_path(path) else { return Ok(()) };
+        let directory =
+            fstat(&named).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory);
+        self.grant(path, rights, directory)
     }
 
     fn grant_found(&mut self, path: &Path, rights: BitFlags<AccessFs>) -> Result<(), RulesetError> {
@@ -372,8 +376,10 @@ fn entries(path: &Path) -> Vec<Entry> {
     list.filter_map(Result::ok).filter_map(entry).collect()
 }
 
+/// Without a link anywhere in the path: where one appeared, there is nothing to grant.
 fn open_path(path: &Path) -> Option<OwnedFd> {
-    openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()).ok()
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()
 }
 
 #[cfg(test)]

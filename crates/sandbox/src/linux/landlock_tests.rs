@@ -105,3 +105,27 @@ fn lockdown_reads_what_is_named_and_writes_nowhere_at_every_version() {
         });
     }
 }
+
+#[test]
+fn a_named_path_with_a_link_in_it_grants_nothing() {
+    let room = tempfile::tempdir().expect("a directory");
+    let root = room.path().canonicalize().expect("a path");
+    let (real, link) = (root.join("real"), root.join("link"));
+    fs::create_dir(&real).and_then(|()| fs::write(real.join("file"), "text")).expect("a file");
+    std::os::unix::fs::symlink(&real, &link).expect("a link");
+    let readable = |named: &PathBuf| {
+        let spec = Spec::new(Image::open("/bin/true".as_ref()).expect("a program")).tier(Tier::Lockdown);
+        let rules = rules(&spec.read(named).write(named), &Hidden::default(), &[], version());
+        let rules = rules.expect("rules").expect("a ruleset");
+        std::thread::scope(|scope| {
+            let restricted = scope.spawn(|| {
+                rustix::thread::set_no_new_privs(true).expect("no new privileges");
+                landlock_restrict(rules.ruleset.as_fd()).expect("a domain");
+                fs::read(real.join("file")).is_ok()
+            });
+            restricted.join().expect("the attempt")
+        })
+    };
+    assert!(readable(&real));
+    assert!(!readable(&link) && !readable(&root.join("link/file")));
+}

@@ -33,8 +33,9 @@ pub(super) fn connect(plan: &Plan, thread: i32, socket: BorrowedFd<'_>, address:
     }
     match name.first() {
         None => Err(Errno::INVAL),
+        // Landlock's scope does not hold the watcher, and no list could name what has no path.
         Some(0) => {
-            reaches(plan, socket, address)?;
+            reaches(plan, socket, address, Others::Refused)?;
             without_waiting(socket, || connect_raw(socket, address).map_err(of))
         }
         Some(_) => connect_path(plan, thread, socket, name),
@@ -70,7 +71,7 @@ fn connect_path(plan: &Plan, thread: i32, socket: BorrowedFd<'_>, name: &[u8]) -
         if SOCKETS.into_iter().any(is_listed) {
             return Err(Errno::ACCESS);
         }
-        reaches(plan, socket, address)?;
+        reaches(plan, socket, address, Others::Reached)?;
     }
     without_waiting(socket, || connect_raw(socket, address).map_err(of))
 }
@@ -89,14 +90,21 @@ fn open_socket(thread: i32, name: &[u8]) -> Result<OwnedFd, Errno> {
     openat2(&directory, name, flags, Mode::empty(), resolve)
 }
 
+/// What becomes of a listener of another user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    Reached,
+    Refused,
+}
+
 /// Whether the listener at `address` may be reached: asked by a connection of the watcher's own, on which
 /// nothing is sent, because once the program's socket is connected its other threads can use it.
-fn reaches(plan: &Plan, socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
+fn reaches(plan: &Plan, socket: BorrowedFd<'_>, address: &[u8], others: Others) -> Result<(), Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let probe = socket_with(AddressFamily::UNIX, socket_type(socket)?, flags, None)?;
     connect_raw(probe.as_fd(), address).map_err(of)?;
     let (process, user) = peer_credentials(probe.as_fd()).map_err(of)?;
-    if user != getuid().as_raw() {
+    if user != getuid().as_raw() && others == Others::Reached {
         return Ok(());
     }
     if is_of_tree(plan, process) && is_alive(probe.as_fd()) { Ok(()) } else { Err(Errno::ACCESS) }

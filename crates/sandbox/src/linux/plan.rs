@@ -12,6 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, getpid};
 use rustix::rand::GetRandomFlags;
 use rustix::termios::isatty;
+use rustix::thread::CapabilitySet;
 
 use super::board::{Board, Expected, Pins};
 use super::hidden::{Hidden, bytes, resolve};
@@ -35,6 +36,11 @@ pub(super) struct Move {
     /// Declared: it reaches the program. The others are closed by the execution.
     pub(super) declared: bool,
 }
+
+/// The capability that every program with a private group has, across executions (ambient, capabilities(7)):
+/// to set a timer that wakes the machine. The kernel lets nobody read a process who lacks one of its
+/// capabilities, and no setgid file of the same group can carry one.
+pub(super) const PRIVATE: CapabilitySet = CapabilitySet::WAKE_ALARM;
 
 /// The two ends of the way that a filter's listener takes from the program to a watcher.
 #[derive(Debug, Clone, Copy)]
@@ -268,6 +274,11 @@ impl Plan {
         given.extend(sealed);
         given.extend(kept);
         Ok((plan, Ends { link, streams, terminal: master, given, rules, image: spec.image, is_sealed }))
+    }
+
+    /// The capability that comes with a private group and stays; none without one.
+    pub(super) fn spared(&self) -> CapabilitySet {
+        if self.private_group.is_some() { PRIVATE } else { CapabilitySet::empty() }
     }
 
     /// The limits of the program.

@@ -115,6 +115,40 @@ pub(super) fn connect_raw(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Runs `act` so that a call in it that waits fails with EINTR after a while: a timer's signal comes again and
+/// again, has an empty handler, and is let through for this long only (setitimer(2), signal(7)).
+pub(super) fn impatiently<T>(act: impl FnOnce() -> T) -> T {
+    extern "C" fn nothing(_: c_int) {}
+    const AGAIN: libc::timeval = libc::timeval { tv_sec: 0, tv_usec: 20_000 };
+    const NEVER: libc::timeval = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let timer = |every: libc::timeval| {
+        let timer = libc::itimerval { it_interval: every, it_value: every };
+        // SAFETY: the kernel reads the timer, and the old one is not asked for.
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) };
+    };
+    let mut alarm = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is writable; sigemptyset initialises it.
+    unsafe { libc::sigemptyset(alarm.as_mut_ptr()) };
+    // SAFETY: the set is initialised and the number is valid.
+    unsafe { libc::sigaddset(alarm.as_mut_ptr(), libc::SIGALRM) };
+    let mask = |how| {
+        // SAFETY: the set is initialised, and the old one is not asked for.
+        unsafe { libc::pthread_sigmask(how, alarm.as_ptr(), ptr::null_mut()) };
+    };
+    let handler: extern "C" fn(c_int) = nothing;
+    // SAFETY: zeros are a valid sigaction; without SA_RESTART a call that waits is not begun again.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as libc::sighandler_t;
+    // SAFETY: the action is initialised, its handler does nothing, and the old one is not asked for.
+    unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) };
+    timer(AGAIN);
+    mask(libc::SIG_UNBLOCK);
+    let result = act();
+    mask(libc::SIG_BLOCK);
+    timer(NEVER);
+    result
+}
+
 /// SO_PEERPIDFD (Linux 6.5): the process that listens at the other end of a connected path socket.
 pub(super) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     const SO_PEERPIDFD: c_int = 77;

@@ -24,6 +24,7 @@ use super::program::Program;
 use super::report::{ORDER, Order, Report};
 use super::step::Step;
 use super::sys::{self, Role, spawn};
+use super::sys_confine::impatiently;
 use crate::Tier;
 
 /// What the outer watcher's end is to the inner one: a signal that it can tell from others by asking.
@@ -183,7 +184,7 @@ fn launch(plan: &Plan) -> Result<Launched, (Step, i32)> {
     keep_only([plan.link, signals.as_raw_fd(), number(children.as_ref()), number(listener.as_ref())]);
     if plan.tier >= Tier::Hardened {
         // It connects in the program's stead, and may therefore do no more than the program.
-        drop_capabilities();
+        drop_capabilities(plan.spared());
     }
     Ok(Launched { program, signals, children, doorman: listener.map(Doorman::new) })
 }
@@ -213,11 +214,9 @@ fn serve(plan: &Plan, launched: Launched) {
                 Ok(None) => {}
             }
         }
-        if let Some(doorman) = &mut doorman {
-            if asked {
-                doorman.answer(plan);
-            }
-            doorman.go_on(plan);
+        if let Some(doorman) = doorman.as_mut().filter(|doorman| asked || doorman.is_busy()) {
+            // What the program has a hand in, such as its socket's mode, must not stop its watcher.
+            impatiently(|| doorman.go_on(plan, asked));
         }
     }
     // Whoever waits for an answer is ended too.

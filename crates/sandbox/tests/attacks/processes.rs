@@ -61,7 +61,7 @@ pub const ATTACKS: &[Attack] = &[
         has_bytes(&read_proc(args, "cmdline")?)
     }),
     inside("limits-outside", "prlimit(2) of a process outside", CLOSED, limits),
-    inside("renices-outside", "setpriority(2) of a process outside", KNOWN, |args| {
+    inside("renices-outside", "setpriority(2) of a process outside", CLOSED, |args| {
         let kind = libc::PRIO_PROCESS as usize;
         Ok(sys::numbers(libc::SYS_setpriority, [kind, args.number("pid")?, 1, 0, 0]).map(drop)?)
     }),

@@ -24,11 +24,13 @@ pub const RANGE: std::ops::Range<u32> = 0x7000_0000..0x7ffd_0000;
 pub(super) const MODE: u32 = 0o755;
 /// The extended attribute that holds a file's capabilities.
 pub(super) const ATTRIBUTE: &str = "security.capability";
-/// CAP_SETGID, permitted but not effective (struct vfs_cap_data of include/uapi/linux/capability.h, revision 2).
+/// CAP_SETGID, which takes a group and is given up, and CAP_WAKE_ALARM, which stays; permitted but not effective
+/// (struct vfs_cap_data of include/uapi/linux/capability.h, revision 2).
 pub(super) const CAPABILITY: [u8; 20] = {
     let mut data = [0; 20];
     data[3] = 2;
     data[4] = 1 << 6;
+    data[12] = 1 << (35 - 32);
     data
 };
 const ALL_BITS: u32 = 0o7777;

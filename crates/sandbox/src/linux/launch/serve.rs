@@ -28,9 +28,11 @@ use rustix::process::{
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, Gid, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid,
+    CapabilitySet, CapabilitySets, Gid, capabilities, capability_is_in_ambient_set,
+    configure_capability_in_ambient_set, set_capabilities, set_thread_groups, set_thread_res_gid,
 };
 
+use super::super::plan::PRIVATE;
 use super::super::running::{Parts, bury};
 use super::super::start::start;
 use super::super::sys;
@@ -78,19 +80,20 @@ fn refuse(socket: impl AsFd, refusal: &str) -> ExitCode {
 /// Takes a group that no other process has, with the capability that the file gives, and gives that up.
 ///
 /// The number is drawn from a range that no account has ([`RANGE`]): whoever has run a program of theirs in a
-/// group, and kept a setgid file or a user namespace with it, has nothing of the next one.
+/// group, and kept a setgid file or a user namespace with it, has nothing of the next one. And who has collected
+/// many lacks the second thing that the program has, a capability that no such file can carry ([`PRIVATE`]).
 fn take_group() -> Result<Gid, String> {
     let permitted = capabilities(None).map_err(|error| format!("its capabilities: {error}"))?.permitted;
-    if !permitted.contains(CapabilitySet::SETGID) {
+    if !permitted.contains(CapabilitySet::SETGID | PRIVATE) {
         return Err("it cannot take a group of its own: it is not installed, or was started where its file \
                     gives no capability (under a debugger, with no_new_privs, in a user namespace, from a \
                     file system mounted nosuid, or by a program of its own)"
             .to_owned());
     }
     let none = CapabilitySet::empty();
-    let only = CapabilitySets {
+    let taking = CapabilitySets {
         effective: CapabilitySet::SETGID,
-        permitted: CapabilitySet::SETGID,
+        permitted: CapabilitySet::SETGID | PRIVATE,
         inheritable: none,
     };
     let failed = |error: Errno| format!("a group of its own: {error}");
@@ -109,13 +112,18 @@ fn take_group() -> Result<Gid, String> {
     if getuid() != geteuid() {
         return Err("it is installed setuid".to_owned());
     }
-    set_capabilities(None, only).map_err(failed)?;
+    set_capabilities(None, taking).map_err(failed)?;
     set_thread_groups(&groups).map_err(failed)?;
     set_thread_res_gid(group, group, group).map_err(failed)?;
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
-        .map_err(failed)?;
+    let kept = CapabilitySets { effective: none, permitted: PRIVATE, inheritable: PRIVATE };
+    set_capabilities(None, kept).map_err(failed)?;
+    configure_capability_in_ambient_set(PRIVATE, true).map_err(failed)?;
     let left = capabilities(None).map_err(failed)?;
-    if sys::groups() != Some([number; 3]) || !(left.permitted | left.effective).is_empty() {
+    if sys::groups() != Some([number; 3])
+        || left.permitted != PRIVATE
+        || !left.effective.is_empty()
+        || capability_is_in_ambient_set(PRIVATE) != Ok(true)
+    {
         return Err("the group was not taken whole".to_owned());
     }
     Ok(group)

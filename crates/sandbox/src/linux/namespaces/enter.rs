@@ -11,6 +11,8 @@ use rustix::io::{Errno, write};
 use rustix::process::{Signal, chdir, parent_process_death_signal, set_parent_process_death_signal, umask};
 use std::sync::atomic::Ordering::SeqCst;
 
+use rustix::thread::CapabilitySet;
+
 use super::super::board::{Fact, OPEN_LOADER};
 use super::super::confine::drop_capabilities;
 use super::super::plan::Plan;
@@ -51,7 +53,7 @@ pub(in super::super) fn enter(plan: &Plan, world: &World) -> Result<(), (Step, i
     if let Some(way) = world.network {
         way.enter().map_err(|error| (Step::Namespaces, error.raw_os_error()))?;
     }
-    drop_capabilities();
+    drop_capabilities(CapabilitySet::empty());
     read_back(plan, world);
     Ok(())
 }

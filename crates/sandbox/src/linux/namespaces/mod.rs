@@ -23,6 +23,7 @@ mod world;
 use std::ffi::CStr;
 
 use rustix::process::Pid;
+use rustix::thread::CapabilitySet;
 
 use super::confine::drop_capabilities;
 use crate::Tier;
@@ -112,5 +113,5 @@ pub(super) fn finish(world: &World, keeper: Option<Pid>) {
         way.lend();
     }
     identity::reap(keeper);
-    drop_capabilities();
+    drop_capabilities(CapabilitySet::empty());
 }

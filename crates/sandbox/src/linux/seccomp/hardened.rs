@@ -21,6 +21,8 @@ const UNSHARE: u32 = (libc::CLONE_FILES
 
 /// Missing in the libc crate (asm-generic/ioctls.h).
 const TIOCCONS: u32 = 0x541d;
+/// Missing in the libc crate (linux/ioprio.h).
+const IOPRIO_WHO_PROCESS: u32 = 1;
 /// PER_LINUX32 (linux/personality.h): the machine's name as a program of 32 bits sees it.
 const PER_LINUX32: u32 = 0x0008;
 /// Asks personality(2) and changes nothing.
@@ -37,6 +39,13 @@ pub(super) fn add(rules: &mut Rules) {
     // All 64 bits are flags here, and one that is new may make a namespace too.
     let high = ask(Word::High(0), Test::Equals(0), Action::Allow, Action::REFUSE);
     rules.set(list![unshare], ask(Word::Low(0), Test::HasAny(!UNSHARE), Action::REFUSE, high));
+    // Of the calling thread only. The kernel asks for no more than the same user, and no scope of Landlock
+    // judges it: the watchers could be pinned beside a crowd of spinners, and end nothing any more.
+    let itself = |argument| ask(Word::Low(argument), Test::Equals(0), Action::Allow, Action::REFUSE);
+    rules.set(list![sched_setaffinity sched_setscheduler sched_setparam sched_setattr], itself(0));
+    let process = |kind| ask(Word::Low(0), Test::Equals(kind), itself(1), Action::REFUSE);
+    rules.set(list![setpriority], process(libc::PRIO_PROCESS));
+    rules.set(list![ioprio_set], process(IOPRIO_WHO_PROCESS));
     rules.set(list![personality], one_of(0, &[0, PER_LINUX32, QUERY], Action::Allow, Action::REFUSE));
     rules.set(list![prctl], one_of(0, &[libc::PR_SET_MM as u32], Action::REFUSE, Action::Allow));
     rules.set(list![ioctl], terminals());

@@ -34,7 +34,7 @@ fn what_development_tools_need_is_allowed() {
         fork vfork execve execveat wait4 kill tgkill pidfd_open pidfd_send_signal bind listen accept
         accept4 sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg mbind set_mempolicy get_mempolicy
         statmount listmount name_to_handle_at memfd_create memfd_secret landlock_create_ruleset
-        landlock_add_rule landlock_restrict_self sched_setattr sched_setscheduler setpriority setuid
+        landlock_add_rule landlock_restrict_self setuid
         setresuid capset chown fchown lchown fchownat setxattr setpgid setsid inotify_add_watch
         fanotify_mark io_setup io_submit rseq membarrier close_range faccessat2 sysinfo flock rename link
         symlink rmdir getrandom uretprobe
@@ -195,4 +195,29 @@ fn pairs_are_connected_ones_of_the_unix_domain() {
 #[test]
 fn every_connection_is_asked_about() {
     expect_always(HARDENED, &[Call::connect], Action::Notify);
+}
+
+#[test]
+fn only_the_calling_thread_is_scheduled_anew() {
+    for call in [Call::sched_setaffinity, Call::sched_setscheduler, Call::sched_setparam, Call::sched_setattr]
+    {
+        for (thread, action) in
+            [(0, Action::Allow), (HIGH, Action::Allow), (1, Action::REFUSE), (77, Action::REFUSE)]
+        {
+            expect(HARDENED, call, &[thread, 1, 1], action);
+        }
+    }
+    for &thread in &[1, 77] {
+        expect(LOCKDOWN, Call::sched_setaffinity, &[thread, 1, 1], Action::REFUSE);
+    }
+    expect(LOCKDOWN, Call::sched_setaffinity, &[0, 1, 1], Action::Allow);
+    for (call, process) in [(Call::setpriority, 0), (Call::ioprio_set, 1)] {
+        expect(HARDENED, call, &[process, 0, 5], Action::Allow);
+        for kind in [0, 1, 2, 3] {
+            expect(HARDENED, call, &[kind, 77, 5], Action::REFUSE);
+            if kind != process {
+                expect(HARDENED, call, &[kind, 0, 5], Action::REFUSE);
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ fn what_a_computation_needs_is_allowed() {
     let calls = list![
         brk mmap munmap mremap mprotect pkey_mprotect pkey_alloc pkey_free madvise mincore msync mlock
         mlock2 munlock mlockall munlockall memfd_create memfd_secret membarrier rseq futex futex_waitv
-        set_robust_list set_tid_address arch_prctl sched_yield sched_getaffinity sched_setaffinity getcpu
+        set_robust_list set_tid_address arch_prctl sched_yield sched_getaffinity getcpu
         sched_getparam sched_get_priority_max gettid exit exit_group read write readv writev pread64
         pwrite64 preadv2 pwritev2 lseek fstat stat lstat newfstatat statx statfs fstatfs getdents64
         getdents ftruncate truncate fallocate fsync fdatasync flock fadvise64 readahead sync_file_range
