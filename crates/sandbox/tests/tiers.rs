@@ -140,23 +140,40 @@ fn a_listener_of_the_own_tree_can_be_reached_by_path_and_by_abstract_name() {
     assert_eq!(output(spec), (Exit::Code(0), "own\nown\n".into()));
 }
 
+/// One thread connects to a listener whose queue is full, one takes back the mode in which that does not wait,
+/// one makes room now and then until another connect of the program is no longer answered. A process that is
+/// left keeps the listener open.
+const MAKES_WAIT: &str = "#include <fcntl.h>\n#include <pthread.h>\n#include <string.h>\n#include <sys/socket.h>\n\
+     #include <sys/un.h>\n#include <unistd.h>\n\
+     static volatile int current = -1, l, stop; static volatile long answers; static socklen_t length;\n\
+     static struct sockaddr_un full = { AF_UNIX }, nobody = { AF_UNIX };\n\
+     static int try(struct sockaddr_un *at) { int s = socket(AF_UNIX, SOCK_STREAM, 0);\n\
+       if (at == &full) current = s;\n\
+       connect(s, (void *)at, length); if (at == &full) current = -1; return close(s); }\n\
+     static void *swap(void *x) { for (;;) { int s = current; if (s >= 0) fcntl(s, F_SETFL, 0); } }\n\
+     static void *fill(void *x) { for (;;) try(&full); }\n\
+     static void *ask(void *x) { for (;;) { try(&nobody); answers++; usleep(1000); } }\n\
+     static void *drain(void *x) { while (!stop) { close(accept(l, 0, 0)); usleep(40000); long before = answers;\n\
+       usleep(300000); stop = before == answers; } return 0; }\n\
+     int main(int c, char **v) { pthread_t t; void *(*all[])(void *) = { swap, fill, ask, drain };\n\
+       l = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);\n\
+       strcpy(full.sun_path + 1, v[1]); strcpy(nobody.sun_path + 1, v[1]); nobody.sun_path[1] = 'n';\n\
+       length = 3 + strlen(v[1]); bind(l, (void *)&full, length); listen(l, 0);\n\
+       if (!fork()) { setsid(); for (;;) pause(); }\n\
+       for (int i = 0; i < 4; i++) pthread_create(&t, 0, all[i], 0);\n\
+       for (int i = 0; i < 40 && !stop; i++) usleep(100000);\n\
+       _exit(stop ? 9 : 7); }\n";
+
 #[test]
-fn a_program_that_makes_its_watchers_connect_wait_still_ends() {
+fn a_program_that_makes_its_watcher_wait_in_connect_still_ends() {
     as_ordinary_user!();
     let room = tempfile::tempdir().expect("a directory");
-    // The queue is full at once, and a second thread takes back the mode in which a connect does not wait.
-    let script = "import fcntl, os, socket, sys, threading, time\n\
-         l = socket.socket(socket.AF_UNIX); l.bind(sys.argv[1]); l.listen(0)\n\
-         if os.fork() == 0: time.sleep(30); os._exit(0)\n\
-         s = socket.socket(socket.AF_UNIX)\n\
-         def swap():\n\
-        \x20 while True: fcntl.fcntl(s.fileno(), fcntl.F_SETFL, 0)\n\
-         def fill():\n\
-        \x20 while True: socket.socket(socket.AF_UNIX).connect(sys.argv[1])\n\
-         for act in [swap, fill, lambda: s.connect(sys.argv[1])]:\n\
-        \x20 threading.Thread(target=act, daemon=True).start()\n\
-         time.sleep(1); os._exit(7)";
-    let mut running = start(python(script).arg(room.path().join("full.sock"))).expect("a start");
+    let (source, program) = (room.path().join("wait.c"), room.path().join("wait"));
+    fs::write(&source, MAKES_WAIT).expect("a file");
+    let built = Command::new("cc").args(["-pthread", "-o"]).args([&program, &source]).status();
+    assert!(built.expect("a compiler").success());
+    let spec = Spec::new(image(&program)).tier(Tier::Hardened);
+    let mut running = start(spec.arg(format!("envseal-{}", std::process::id()))).expect("a start");
     let mut exit = None;
     assert!(support::becomes_true(|| {
         exit = running.try_wait().expect("asked");
