@@ -57,7 +57,8 @@ fn capability(path: impl AsRef<Path>) -> Option<Vec<u8>> {
 /// Revision 2, CAP_SETGID (6) permitted (capabilities(7)).
 fn setgid() -> Option<Vec<u8>> {
     let mut data = vec![0; 20];
-    (data[3], data[4]) = (2, 1 << 6);
+    // CAP_SETGID and CAP_WAKE_ALARM, permitted.
+    (data[3], data[4], data[12]) = (2, 1 << 6, 1 << 3);
     Some(data)
 }
 
