@@ -17,7 +17,7 @@ const LOADER: &str = "/usr/local/lib/envseal/ld.so";
 
 /// Root, with the whole system to itself: other tests install too. `None` for an ordinary user, and where a
 /// person has installed it for real.
-fn alone() -> Option<File> {
+fn alone() -> Option<Alone> {
     if !rustix::process::geteuid().is_root() {
         println!("SKIPPED: only root can install");
         return None;
@@ -28,7 +28,20 @@ fn alone() -> Option<File> {
         println!("SKIPPED: {LAUNCHER} is installed already");
         return None;
     }
-    Some(lock)
+    Some(Alone { _lock: lock })
+}
+
+/// A test that fails leaves no launcher behind, through which every later run would go.
+struct Alone {
+    _lock: File,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(LAUNCHER);
+        let _ = fs::remove_file(LOADER);
+        let _ = fs::remove_dir(DIRECTORY);
+    }
 }
 
 /// A directory with the program and a launcher beside it.
