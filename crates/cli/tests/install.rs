@@ -67,10 +67,9 @@ fn capability(path: impl AsRef<Path>) -> Option<Vec<u8>> {
     Some(data[..length].to_vec())
 }
 
-/// Revision 2, CAP_SETGID (6) permitted (capabilities(7)).
-fn setgid() -> Option<Vec<u8>> {
+/// Revision 2, CAP_SETGID (6) and CAP_WAKE_ALARM (35) permitted (capabilities(7)).
+fn both() -> Option<Vec<u8>> {
     let mut data = vec![0; 20];
-    // CAP_SETGID and CAP_WAKE_ALARM, permitted.
     (data[3], data[4], data[12]) = (2, 1 << 6, 1 << 3);
     Some(data)
 }
@@ -83,7 +82,7 @@ fn install_makes_it_whole_says_each_step_and_is_undone_without_a_trace() {
 
     let installed = envseal("install").ok();
     assert_eq!(mode_of(DIRECTORY), (0, 0, 0o755));
-    assert_eq!((mode_of(LAUNCHER), capability(LAUNCHER)), ((0, 0, 0o755), setgid()));
+    assert_eq!((mode_of(LAUNCHER), capability(LAUNCHER)), ((0, 0, 0o755), both()));
     assert_eq!(mode_of(LOADER), (0, 0, 0o711));
     assert_eq!(fs::read(LAUNCHER).unwrap(), fs::read("/bin/true").unwrap());
     let digest = run(Command::new("sha256sum").arg("/bin/true")).stdout();
@@ -115,7 +114,7 @@ fn what_differs_is_put_right_and_a_hard_link_to_the_old_launcher_is_worth_nothin
     envseal("install").ok();
     let kept = Path::new("/usr/local/lib/envseal-test-link");
     fs::hard_link(LAUNCHER, kept).unwrap();
-    assert_eq!(capability(kept), setgid());
+    assert_eq!(capability(kept), both());
 
     fs::copy("/bin/false", room.path().join("envseal-launch")).unwrap();
     let replaced = envseal("install").ok();
@@ -124,7 +123,7 @@ fn what_differs_is_put_right_and_a_hard_link_to_the_old_launcher_is_worth_nothin
     assert_eq!(link, (0o600, None), "the capability is taken from the old file");
     replaced.says("replaced /usr/local/lib/envseal/envseal-launch");
     assert_eq!(fs::read(LAUNCHER).unwrap(), fs::read("/bin/false").unwrap());
-    assert_eq!((mode_of(LAUNCHER), capability(LAUNCHER)), ((0, 0, 0o755), setgid()));
+    assert_eq!((mode_of(LAUNCHER), capability(LAUNCHER)), ((0, 0, 0o755), both()));
 
     for (path, mode) in [(LAUNCHER, 0o775), (LOADER, 0o755)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

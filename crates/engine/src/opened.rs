@@ -25,17 +25,15 @@ pub fn hold(spec: Spec, request: &Request, grant: &Grant, engine: EngineName) ->
     files.try_fold(spec, |spec, (file, opened_as)| {
         let path: &Path = opened_as.as_os_str().as_ref();
         let held = match engine {
-            EngineName::Private => is_still(path, &file).then_some(spec),
-            EngineName::Namespaces => is_still(path, &file)
-                .then(|| copy(&file).ok().map(|copy| spec.pin(&file.path, copy)))
-                .flatten(),
+            EngineName::Private => file_at(path).is_ok_and(|found| found == file).then_some(spec),
+            // The copy is hashed as it is made.
+            EngineName::Namespaces if path.canonicalize().is_ok_and(|found| found == file.path) => {
+                copy(&file).ok().map(|copy| spec.pin(&file.path, copy))
+            }
+            EngineName::Namespaces => None,
         };
         held.ok_or(RunError::ChangedMeanwhile(file.path))
     })
-}
-
-fn is_still(path: &Path, file: &FileRule) -> bool {
-    file_at(path).is_ok_and(|found| found == *file)
 }
 
 /// The approved bytes, in a memory file that nobody can change; an error when the file has others by now.

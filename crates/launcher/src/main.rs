@@ -1,4 +1,5 @@
-//! The private group's launcher: `sudo envseal install` makes it setgid, envseal starts programs through it.
+//! The private group's launcher: `sudo envseal install` gives it its capabilities, envseal starts programs
+//! through it.
 //!
 //! It takes no arguments and reads no environment; all it does stands in `envseal_sandbox::launch`.
 #![forbid(unsafe_code)]

@@ -92,44 +92,39 @@ impl Image {
 
 fn read(file: &File, path: &Path) -> Result<([u8; 32], Option<Shebang>), ImageError> {
     let failed = |source| ImageError::Io { path: path.to_owned(), source };
-    let mut chunk = vec![0_u8; 64 * 1024];
-    let mut hash = Sha256::new();
-    let mut shebang = None;
-    let mut offset = 0_u64;
-    loop {
-        let filled = fill(file, &mut chunk, offset).map_err(failed)?;
-        if offset == 0 {
-            let head = &chunk[..filled.min(LOOKS_AT)];
-            let invalid = |why: crate::shebang::InvalidShebang| ImageError::Shebang {
-                path: path.to_owned(),
-                why: why.to_string(),
-            };
-            shebang = Shebang::parse(head).map_err(invalid)?;
-        }
-        hash.update(&chunk[..filled]);
-        offset += filled as u64;
-        if filled < chunk.len() {
-            break;
-        }
-    }
-    if file.metadata().map_err(failed)?.len() != offset {
+    let mut head = Vec::new();
+    let (sha256, length) =
+        hash(file, |first| head.extend_from_slice(&first[..first.len().min(LOOKS_AT)])).map_err(failed)?;
+    let invalid = |why: crate::shebang::InvalidShebang| ImageError::Shebang {
+        path: path.to_owned(),
+        why: why.to_string(),
+    };
+    let shebang = Shebang::parse(&head).map_err(invalid)?;
+    if file.metadata().map_err(failed)?.len() != length {
         return Err(ImageError::Changed { path: path.to_owned() });
     }
-    Ok((hash.finalize().into(), shebang))
+    Ok((sha256, shebang))
 }
 
 /// SHA-256 of the bytes of an open file, whatever they are.
 pub(crate) fn digest(file: &File) -> io::Result<[u8; 32]> {
+    hash(file, |_| ()).map(|(sha256, _)| sha256)
+}
+
+/// SHA-256 and the number of the bytes; `look` is shown the first of them.
+fn hash(file: &File, look: impl FnOnce(&[u8])) -> io::Result<([u8; 32], u64)> {
     let mut chunk = vec![0_u8; 64 * 1024];
     let mut hash = Sha256::new();
-    let mut offset = 0_u64;
+    let mut offset = fill(file, &mut chunk, 0)? as u64;
+    let mut filled = offset as usize;
+    look(&chunk[..filled]);
     loop {
-        let filled = fill(file, &mut chunk, offset)?;
         hash.update(&chunk[..filled]);
-        offset += filled as u64;
         if filled < chunk.len() {
-            return Ok(hash.finalize().into());
+            return Ok((hash.finalize().into(), offset));
         }
+        filled = fill(file, &mut chunk, offset)?;
+        offset += filled as u64;
     }
 }
 

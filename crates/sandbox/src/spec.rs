@@ -235,8 +235,9 @@ impl Spec {
     }
 
     /// The program runs with this group alone as its real, effective and saved one, in a Landlock domain
-    /// of its own: no process of the user outside can read it. The caller must have the group already as
-    /// its effective or saved one (a setgid program), and the user must not be a member of it.
+    /// of its own: no process of the user outside can read it. The caller must have the group in all three
+    /// places already, and CAP_WAKE_ALARM as an ambient capability, as the launcher sees to; the user must
+    /// not be a member of it.
     pub fn private_group(mut self, group: u32) -> Spec {
         self.private_group = Some(group);
         self

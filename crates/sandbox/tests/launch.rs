@@ -19,9 +19,9 @@ use std::process::{Command, Stdio as Std};
 
 use envseal_sandbox::launch::{Launcher, RANGE, start_through};
 use envseal_sandbox::tty::{Pty, Size};
-use envseal_sandbox::{Event, Exit, Given, Guarantee, Running, Signal, Spec, StartError, Stdio, start};
+use envseal_sandbox::{Exit, Given, Guarantee, Running, Signal, Spec, StartError, Stdio, start};
 use installed::launcher;
-use support::{becomes_true, image, is_alive, next_event, parent, shell, state};
+use support::{becomes_true, image, is_alive, parent, shell, state};
 
 const RAW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/launch/raw.py");
 const PYTHON: &str = "/usr/bin/python3";
@@ -196,12 +196,7 @@ fn the_program_is_in_the_callers_process_group() {
 fn events_signals_and_the_end_of_the_tree_are_those_of_a_plain_start() {
     let launcher = launcher!();
     let mut running = start_through(&launcher, shell("sleep 300 & exec sleep 300")).expect("a start");
-    running.signal(Signal::STOP).expect("sent");
-    assert_eq!(next_event(&mut running), Event::Stopped(19));
-    running.resume().expect("sent");
-    assert_eq!(next_event(&mut running), Event::Continued);
-    running.kill_tree().expect("ordered");
-    assert_eq!(running.wait().expect("an end"), Exit::Signal(9));
+    support::stops_goes_on_and_is_ended(&mut running);
     assert_eq!(output(&launcher, shell("exit 7")).0, Exit::Code(7));
     assert_eq!(output(&launcher, shell("kill -SEGV $$")).0, Exit::Signal(11));
 }

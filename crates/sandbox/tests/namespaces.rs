@@ -19,15 +19,12 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio as Std};
+use std::process::{Command, Stdio as Std};
 
-use envseal_sandbox::tty::{Pty, Size};
 use envseal_sandbox::{
-    Engine, Event, Exit, Given, Guarantee, Limits, Running, Signal, Spec, StartError, Stdio, Tier, start,
+    Engine, Exit, Given, Guarantee, Limits, Running, Signal, Spec, StartError, Stdio, Tier, start,
 };
-use support::{
-    as_ordinary_user, becomes_true, image, is_alive, kill, next_event, output, parent, shell, state,
-};
+use support::{as_ordinary_user, becomes_true, image, is_alive, kill, output, parent, shell};
 
 /// The namespaces that `Hardened` has of its own, then the one of `Lockdown`.
 const KINDS: [&str; 7] = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
@@ -246,12 +243,7 @@ mod processes {
         assert_eq!((text.as_str(), running.wait().expect("an end")), ("got\n", Exit::Code(9)));
 
         let (mut running, _input, _out) = waiting(hardened("read line"));
-        running.signal(Signal::STOP).expect("sent");
-        assert_eq!(next_event(&mut running), Event::Stopped(19));
-        running.resume().expect("sent");
-        assert_eq!(next_event(&mut running), Event::Continued);
-        running.kill_tree().expect("ordered");
-        assert_eq!(running.wait().expect("an end"), Exit::Signal(9));
+        support::stops_goes_on_and_is_ended(&mut running);
     }
 }
 

@@ -6,18 +6,11 @@ use std::fs::File;
 use std::io::{Read, Write};
 
 use envseal_sandbox::tty::{Pty, RawMode, Size};
-use envseal_sandbox::{Event, Exit, Guarantee, Running, Signal, Spec, Stdio, start};
-use support::{as_ordinary_user, becomes_true, image, next_event, parent, shell, state};
-
-const SIZE: Size = Size { rows: 33, columns: 101, width: 0, height: 0 };
-
-fn on_terminal(spec: Spec) -> (Running, File) {
-    let spec = spec.terminal(Pty::open(SIZE).expect("a terminal"));
-    let spec = spec.stdin(Stdio::Terminal).stdout(Stdio::Terminal).stderr(Stdio::Terminal);
-    let running = start(spec).expect("a start");
-    let master = running.terminal().expect("a terminal").expect("a descriptor");
-    (running, master.into())
-}
+use envseal_sandbox::{Exit, Guarantee, Signal, Spec, Stdio, start};
+use support::terminal::{
+    SIZE, child, ctrl_c_ends_it, ctrl_z_stops_it_and_it_goes_on, name, on_terminal, until,
+};
+use support::{as_ordinary_user, becomes_true, image, shell};
 
 /// Until EIO.
 fn rest(mut master: File) -> String {
@@ -26,15 +19,6 @@ fn rest(mut master: File) -> String {
         text.extend_from_slice(&buffer[..count]);
     }
     String::from_utf8_lossy(&text).into_owned()
-}
-
-fn until(master: &mut File, wanted: &str) -> String {
-    let (mut text, mut byte) = (String::new(), [0; 1]);
-    while !text.contains(wanted) {
-        assert_eq!(master.read(&mut byte).expect("more"), 1, "{text}");
-        text.push(char::from(byte[0]));
-    }
-    text
 }
 
 #[test]
@@ -64,31 +48,13 @@ fn a_change_of_size_is_told_to_the_program() {
 #[test]
 fn ctrl_z_stops_the_program_and_all_beside_it_and_it_goes_on() {
     as_ordinary_user!();
-    let script = "echo ready; cat; echo after $?";
-    let (mut running, mut master) = on_terminal(shell(script));
-    until(&mut master, "ready");
-    // Not before it is cat: a shell that waits in vfork(2) cannot be stopped.
-    assert!(becomes_true(|| child(running.pid()).is_some_and(|pid| name(pid) == "cat")));
-    let cat = child(running.pid()).expect("cat");
-    master.write_all(b"\x1a").expect("Ctrl-Z");
-    assert_eq!(next_event(&mut running), Event::Stopped(20));
-    assert!(becomes_true(|| [running.pid(), cat].map(state) == [Some('T'); 2]));
-    assert_ne!(state(parent(running.pid())), Some('T'), "the watcher is awake");
-    running.resume().expect("sent");
-    assert_eq!(next_event(&mut running), Event::Continued);
-    master.write_all(b"line\n\x04").expect("a line and the end");
-    until(&mut master, "after 0");
-    assert_eq!(running.wait().expect("an end"), Exit::Code(0));
+    ctrl_z_stops_it_and_it_goes_on(shell);
 }
 
 #[test]
 fn ctrl_c_interrupts_the_program() {
     as_ordinary_user!();
-    let (mut running, mut master) = on_terminal(Spec::new(image("/bin/cat")));
-    master.write_all(b"x\n").expect("a line");
-    until(&mut master, "x\r\nx");
-    master.write_all(b"\x03").expect("Ctrl-C");
-    assert_eq!(running.wait().expect("an end"), Exit::Signal(2));
+    ctrl_c_ends_it(Spec::new(image("/bin/cat")));
 }
 
 #[test]
@@ -172,13 +138,4 @@ fn raw_mode_is_left_while_suspended_and_at_the_end() {
     };
     assert_eq!(rest(master), "33 101\r\n");
     running.wait().expect("an end");
-}
-
-fn name(pid: u32) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
-}
-
-fn child(pid: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
 }

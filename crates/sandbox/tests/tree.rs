@@ -3,7 +3,7 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio as Std};
+use std::process::Command;
 
 use envseal_sandbox::{Exit, start};
 use rustix::process::Signal;
@@ -15,16 +15,6 @@ fn daemon(pid_file: &Path) -> String {
         "(setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 300' &) & exec sleep 300",
         pid_file.display()
     )
-}
-
-fn supervise(script: &str, report: &Path) -> Child {
-    Command::new(support::example("supervise"))
-        .args(["--quiet", "--env", "PATH=/usr/bin:/bin", "--report"])
-        .arg(report)
-        .args(["/bin/sh", "-c", script])
-        .stdin(Std::null())
-        .spawn()
-        .expect("the supervisor")
 }
 
 #[test]
@@ -40,7 +30,7 @@ fn a_detached_daemon_outlives_a_killed_shell_but_not_a_killed_supervisor() {
     kill(escaped, Signal::KILL);
 
     let file = directory.path().join("protected");
-    let mut supervisor = supervise(&daemon(&file), &directory.path().join("report"));
+    let mut supervisor = support::supervise(&[], &daemon(&file), &directory.path().join("report"));
     let daemon = written_pid(&file);
     let program = written_pid(&directory.path().join("report"));
     assert!(is_alive(daemon) && is_alive(program));
@@ -73,7 +63,7 @@ fn a_stopped_watcher_does_not_keep_the_tree_alive() {
     let directory = tempfile::tempdir().expect("a directory");
     for which in ["inner", "outer"] {
         let (file, report) = (directory.path().join(which), directory.path().join(format!("{which}.report")));
-        let mut supervisor = supervise(&daemon(&file), &report);
+        let mut supervisor = support::supervise(&[], &daemon(&file), &report);
         let daemon = written_pid(&file);
         let program = written_pid(&report);
         let inner = parent(program);

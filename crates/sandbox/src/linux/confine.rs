@@ -3,18 +3,17 @@
 //! That a filter or a domain was installed proves little. So each restriction is tried: a call that does
 //! nothing, and that the kernel answers differently without the restriction, must be refused.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::SeqCst;
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, open, unlink};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, set_capabilities,
 };
 
 use super::board::Fact;
+use super::gate;
 use super::plan::{PRIVATE, Plan, Try};
 use super::proc_file::ProcPath;
 use super::sys;
@@ -72,7 +71,7 @@ pub(super) fn confine(plan: &Plan) {
     if let Ok(listener) = install_filter(filter, plan.listens) {
         plan.board.set(Fact::Filter, 1);
         if let (Some(listener), Some(gate)) = (listener, plan.gate) {
-            plan.board.set(Fact::Listener, hand_over(gate.program, &listener).into());
+            plan.board.set(Fact::Listener, gate::send(gate.program, &listener).into());
         }
     }
 }
@@ -80,14 +79,19 @@ pub(super) fn confine(plan: &Plan) {
 /// Gives up every capability but `spared` for good: no_new_privs keeps an execution from bringing one back, for
 /// root too (capabilities(7)).
 pub(super) fn drop_capabilities(spared: CapabilitySet) {
-    let more = |sets: CapabilitySets| {
-        !(sets.effective | sets.permitted | sets.inheritable).difference(spared).is_empty()
-    };
-    if capabilities(None).map_or(true, more) {
+    if has_more_than(spared) {
         let sets =
             CapabilitySets { effective: CapabilitySet::empty(), permitted: spared, inheritable: spared };
         let _ = set_capabilities(None, sets);
     }
+}
+
+/// Whether this process has a capability beside `spared` in its effective, permitted or inheritable set.
+pub(super) fn has_more_than(spared: CapabilitySet) -> bool {
+    let more = |sets: CapabilitySets| {
+        !(sets.effective | sets.permitted | sets.inheritable).difference(spared).is_empty()
+    };
+    capabilities(None).map_or(true, more)
 }
 
 /// The limit that is asked for, or what the process has when that is less.
@@ -96,16 +100,6 @@ fn lowered(resource: Resource, limit: u64) -> Rlimit {
     let least = |has: Option<u64>| Some(has.map_or(limit, |has| has.min(limit)));
     let maximum = least(has.maximum);
     Rlimit { current: least(has.current), maximum }
-}
-
-/// Sends the listener to the watchers, who have the other end.
-pub(super) fn hand_over(gate: i32, listener: &OwnedFd) -> bool {
-    let descriptors = [listener.as_fd()];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let packed = control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let message = [std::io::IoSlice::new(b"l")];
-    packed && sendmsg(sys::borrow(gate), &message, &mut control, SendFlags::NOSIGNAL).is_ok()
 }
 
 /// Tries what must be refused, and looks at what cannot be tried.

@@ -109,7 +109,7 @@ pub(super) fn rules(
     }
     // A terminal is another each time.
     let keeps = terminals.is_empty();
-    if let Some(ruleset) = RULESETS.find(&purpose).filter(|_| keeps) {
+    if keeps && let Some(ruleset) = RULESETS.find(&purpose) {
         return Ok(Some(Rules { ruleset, version }));
     }
     let (made, looked, _) = make(spec, hidden, terminals, abi)?;

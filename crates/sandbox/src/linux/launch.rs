@@ -1,10 +1,10 @@
-//! The private group: a small setgid program starts the others, so that no other process of the user can
-//! read them.
+//! The private group: a small program with a capability of its own starts the others, so that no other process
+//! of the user can read them.
 //!
-//! A process whose real, effective and saved group are all a group that nobody is a member of is closed to
-//! ptrace(2) and everything that asks the same question, for the whole tree and across execve: the kernel
-//! wants the groups to be equal, beside the users. Root installs the launcher once ([`install`]), setgid
-//! to such a group. The way of a start:
+//! A process whose real, effective and saved group are all a group that nobody else has is closed to ptrace(2)
+//! and everything that asks the same question, for the whole tree and across execve: the kernel wants the
+//! groups to be equal, beside the users, and the capabilities to be no more than the reader's. Root installs
+//! the launcher once ([`install`]). The way of a start:
 //!
 //! ```text
 //! client: start_through ── socket ──► launcher: main       (real uid: the same user)

@@ -149,9 +149,8 @@ impl Plan {
 
         let failed = |step| move |error: io::Error| StartError::System { step, source: error };
         let hidden = Hidden::new(spec.hidden.iter().map(PathBuf::as_path));
-        let names = |paths: &mut dyn Iterator<Item = &Path>| -> Vec<CString> {
-            paths.filter_map(|path| CString::new(bytes(path)).ok()).collect()
-        };
+        // A path with a NUL byte is none.
+        let name = |path: &Path| CString::new(bytes(path)).ok();
         // Where there can be no copy, L6 is not given and tells.
         let sealed = if spec.tier == Tier::Lockdown { seal(&spec.image).ok() } else { None };
         let image_fd = sealed.as_ref().map_or(spec.image.file().as_fd(), AsFd::as_fd);
@@ -253,16 +252,8 @@ impl Plan {
             ruleset: ruleset_at,
             gate: gate_at,
             tries: if spec.tier >= Tier::Hardened { surroundings::tries(&hidden) } else { Vec::new() },
-            hidden: names(&mut hidden.iter()),
-            sockets: names(
-                &mut spec
-                    .sockets
-                    .iter()
-                    .map(|path| resolve(path))
-                    .collect::<Vec<_>>()
-                    .iter()
-                    .map(PathBuf::as_path),
-            ),
+            hidden: hidden.iter().filter_map(name).collect(),
+            sockets: spec.sockets.iter().filter_map(|path| name(&resolve(path))).collect(),
             private_group: spec.private_group,
             world,
             limits: surroundings::limits(&spec),

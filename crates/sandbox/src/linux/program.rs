@@ -11,7 +11,7 @@ use rustix::process::{
     set_parent_process_death_signal, setpgid,
 };
 use rustix::termios::tcsetpgrp;
-use rustix::thread::{CapabilitySets, capabilities, no_new_privs};
+use rustix::thread::no_new_privs;
 
 use super::board::{Fact, Stage};
 use super::confine::{self, confine};
@@ -82,11 +82,7 @@ fn read_back(plan: &Plan) {
     board.set(Fact::Stray, stray(plan).map_or(u64::MAX, |stray| stray.map_or(0, |number| number as u64 + 1)));
     let signal = parent_process_death_signal().ok().flatten();
     board.set(Fact::DeathSignal, signal.map_or(0, |signal| signal.as_raw() as u64));
-    let more = |sets: CapabilitySets| {
-        !(sets.effective | sets.permitted | sets.inheritable).difference(plan.spared()).is_empty()
-    };
-    let capable = capabilities(None).map_or(true, more);
-    board.set(Fact::Capable, capable.into());
+    board.set(Fact::Capable, confine::has_more_than(plan.spared()).into());
     let image = sys::borrow(plan.image);
     if let (Ok(FdFlags::CLOEXEC), Ok(stat)) = (fcntl_getfd(image), fstat(image)) {
         board.set(Fact::ImageDevice, stat.st_dev);

@@ -20,6 +20,16 @@ const SEALS: SealFlags =
 /// Missing in rustix; include/uapi/linux/memfd.h and fcntl.h (Linux 6.3).
 const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
 
+/// A memory file that can be executed, closed on execution.
+pub(super) fn executable_memory(name: &[u8], flags: MemfdFlags) -> rustix::io::Result<OwnedFd> {
+    let flags = flags | MemfdFlags::CLOEXEC;
+    match memfd_create(name, flags | MFD_EXEC) {
+        // Before Linux 6.3 all of them can.
+        Err(Errno::INVAL) => memfd_create(name, flags),
+        made => made,
+    }
+}
+
 /// A sealed copy of `image` of mode 0111, whose bytes are those that were hashed.
 ///
 /// A process that executes a file which it may not read is not dumpable (execve(2)): /proc/PID/mem,
@@ -28,11 +38,7 @@ pub(super) fn seal(image: &Image) -> io::Result<OwnedFd> {
     let name = image.path().file_name().map_or(b"program".as_slice(), OsStr::as_bytes);
     // memfd_create(2) takes 249 bytes.
     let name = &name[..name.len().min(200)];
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let copy = match memfd_create(name, flags | MFD_EXEC) {
-        Err(Errno::INVAL) => memfd_create(name, flags)?,
-        made => made?,
-    };
+    let copy = executable_memory(name, MemfdFlags::ALLOW_SEALING)?;
     let mut offset = 0;
     while sendfile(&copy, image.file(), Some(&mut offset), 1 << 30)? > 0 {}
     fchmod(&copy, Mode::from_bits_retain(0o111))?;

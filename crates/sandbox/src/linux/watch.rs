@@ -180,7 +180,7 @@ fn launch(plan: &Plan) -> Result<Launched, (Step, i32)> {
     };
     tell(sys::borrow(plan.link), report);
     let children = children.ok();
-    let listener = plan.gate.and_then(|gate| gate::listener(sys::borrow(gate.watcher)));
+    let listener = plan.gate.and_then(|gate| gate::receive(sys::borrow(gate.watcher)));
     keep_only([plan.link, signals.as_raw_fd(), number(children.as_ref()), number(listener.as_ref())]);
     if plan.tier >= Tier::Hardened {
         // It connects in the program's stead, and may therefore do no more than the program.

@@ -17,24 +17,8 @@ fn marked(marker: &str) -> Vec<u32> {
     numbers.filter(is).filter(|&pid| is_alive(pid)).collect()
 }
 
-fn supervise(script: &str, report: &Path) -> Child {
-    Command::new(support::example("supervise"))
-        .args([
-            "--quiet",
-            "--engine",
-            "namespaces",
-            "--tier",
-            "hardened",
-            "--env",
-            "PATH=/usr/bin:/bin",
-            "--report",
-        ])
-        .arg(report)
-        .args(["/bin/sh", "-c", script])
-        .stdin(Std::null())
-        .spawn()
-        .expect("the supervisor")
-}
+/// Of the supervisor in these tests.
+const OPTIONS: [&str; 4] = ["--engine", "namespaces", "--tier", "hardened"];
 
 #[test]
 fn it_ends_with_a_killed_supervisor_also_when_a_watcher_is_stopped() {
@@ -42,7 +26,7 @@ fn it_ends_with_a_killed_supervisor_also_when_a_watcher_is_stopped() {
     let room = tempfile::tempdir().expect("a directory");
     for (which, marker) in [("none", "310.25"), ("inner", "310.50"), ("outer", "310.75")] {
         let report = room.path().join(which);
-        let mut supervisor = supervise(&daemon(marker), &report);
+        let mut supervisor = support::supervise(&OPTIONS, &daemon(marker), &report);
         let inner = parent(support::written_pid(&report));
         assert!(becomes_true(|| marked(marker).len() == 2), "{which}");
         let watchers = [inner, parent(inner)];

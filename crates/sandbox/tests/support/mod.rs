@@ -2,16 +2,18 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod terminal;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio as Std};
+use std::process::{Child, Command, Stdio as Std};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use envseal_sandbox::{Exit, Image, Running, Spec, Stdio, start};
+use envseal_sandbox::{Event, Exit, Image, Running, Signal, Spec, Stdio, start};
 
 /// Runs the rest of the test as an ordinary user: root starts this test again under setpriv(1).
 macro_rules! as_ordinary_user {
@@ -58,6 +60,29 @@ pub fn example(name: &str) -> PathBuf {
     let path = test.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("examples").join(name);
     assert!(path.exists(), "{} is built by `cargo test`", path.display());
     path
+}
+
+/// A supervisor of a script, with these options; the program's number is in `report`.
+pub fn supervise(options: &[&str], script: &str, report: &Path) -> Child {
+    Command::new(example("supervise"))
+        .args(["--quiet", "--env", "PATH=/usr/bin:/bin"])
+        .args(options)
+        .arg("--report")
+        .arg(report)
+        .args(["/bin/sh", "-c", script])
+        .stdin(Std::null())
+        .spawn()
+        .expect("the supervisor")
+}
+
+/// A running program is stopped, goes on and is ended, and each is told.
+pub fn stops_goes_on_and_is_ended(running: &mut Running) {
+    running.signal(Signal::STOP).expect("sent");
+    assert_eq!(next_event(running), Event::Stopped(19));
+    running.resume().expect("sent");
+    assert_eq!(next_event(running), Event::Continued);
+    running.kill_tree().expect("ordered");
+    assert_eq!(running.wait().expect("an end"), Exit::Signal(9));
 }
 
 pub fn image(path: impl AsRef<Path>) -> Image {
@@ -144,7 +169,7 @@ pub fn write_file(path: &Path, text: &str, mode: u32) {
 }
 
 /// The next event, waited for.
-pub fn next_event(running: &mut Running) -> envseal_sandbox::Event {
+pub fn next_event(running: &mut Running) -> Event {
     let mut event = None;
     assert!(becomes_true(|| {
         event = running.next_event().expect("an event");

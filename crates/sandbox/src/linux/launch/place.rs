@@ -73,8 +73,8 @@ pub enum Unusable {
         /// The launcher.
         path: PathBuf,
     },
-    /// This process can gain no privileges (`no_new_privs` of prctl(2)), so a setgid program is none.
-    #[error("this process cannot use a setgid program: no_new_privs is set")]
+    /// This process can gain no privileges (`no_new_privs` of prctl(2)), so a file's capabilities count for nothing.
+    #[error("this process cannot use a program with capabilities: no_new_privs is set")]
     NoNewPrivileges,
     /// The system could not say.
     #[error("{path}: {source}", path = path.display())]

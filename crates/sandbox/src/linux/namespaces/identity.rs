@@ -11,13 +11,14 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
+use rustix::fs::{MemfdFlags, Mode, OFlags, open};
 use rustix::io::{Errno, write};
 use rustix::process::{Pid, WaitOptions, getegid, geteuid, waitpid};
 use rustix::thread::{Timespec, nanosleep, sched_yield};
 
 use super::super::plan::Plan;
 use super::super::proc_file::ProcPath;
+use super::super::seal::executable_memory;
 use super::super::step::Step;
 use super::super::strings::Strings;
 use super::super::sys::{self, Role, spawn};
@@ -25,8 +26,6 @@ use super::super::sys_namespaces::enter_user_namespace;
 use super::World;
 use super::loader::are_namespaces_handed_out;
 
-/// Missing in rustix; include/uapi/linux/memfd.h (Linux 6.3).
-const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
 /// How often the keeper is asked again at once, and then how many milliseconds it is waited for.
 const YIELDS: u32 = 1000;
 const SLEEPS: u32 = 1000;
@@ -62,11 +61,7 @@ impl Identity {
     /// Of the caller; `keep` gives a descriptor its number in the watchers.
     pub(super) fn new(keep: &mut dyn FnMut(RawFd) -> RawFd) -> io::Result<(Identity, OwnedFd)> {
         let program = program().ok_or(io::ErrorKind::Unsupported)?;
-        let flags = MemfdFlags::CLOEXEC;
-        let keeper = match memfd_create("envseal-namespace", flags | MFD_EXEC) {
-            Err(Errno::INVAL) => memfd_create("envseal-namespace", flags)?,
-            made => made?,
-        };
+        let keeper = executable_memory(b"envseal-namespace", MemfdFlags::empty())?;
         let mut file = File::from(keeper);
         file.write_all(&program)?;
         let keeper = OwnedFd::from(file);

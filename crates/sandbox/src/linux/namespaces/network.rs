@@ -11,8 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::super::confine::hand_over;
-use super::super::gate::listener;
+use super::super::gate;
 use super::super::sys;
 use super::super::sys_namespaces::leave_network;
 use super::Kind;
@@ -29,7 +28,7 @@ impl Way {
     pub(super) fn lend(self) {
         let made = leave_network()
             .and_then(|()| open(Kind::Network.file(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()));
-        let lent = made.is_ok_and(|namespace: OwnedFd| hand_over(self.outer, &namespace));
+        let lent = made.is_ok_and(|namespace: OwnedFd| gate::send(self.outer, &namespace));
         if !lent {
             let _ = send(sys::borrow(self.outer), b"-", SendFlags::NOSIGNAL);
         }
@@ -39,7 +38,7 @@ impl Way {
     pub(super) fn enter(self) -> rustix::io::Result<()> {
         let end = sys::borrow(self.inner);
         while poll(&mut [PollFd::from_borrowed_fd(end, PollFlags::IN)], None) == Err(Errno::INTR) {}
-        let namespace = listener(end).ok_or(Errno::PERM)?;
+        let namespace = gate::receive(end).ok_or(Errno::PERM)?;
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
     }
 }
