@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use rustix::process::{WaitId, WaitIdOptions, WaitOptions, wait, waitid};
+use rustix::process::{self, WaitId, WaitIdOptions, WaitOptions, pidfd_send_signal, wait, waitid};
 
 use super::launch::Helper;
 use super::report::{Order, REPORT, Report};
@@ -167,8 +167,10 @@ impl Running {
         }))
     }
 
-    /// The watchers end now too, for which only the drop waits: the caller may use the time.
+    /// The tree is gone. The watchers end now too, for which only the drop waits: the caller may use the time.
     fn ended(&mut self, exit: Exit) -> Event {
+        // It would only wait for the end of the inner one, which is about to end.
+        let _ = pidfd_send_signal(&self.parts().watcher, process::Signal::KILL);
         self.exit = Some(exit);
         Event::Exited(exit)
     }

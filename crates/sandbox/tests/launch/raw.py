@@ -40,10 +40,14 @@ def header(kind, body, count, version=1, magic=b"EVSL"):
 
 
 def send(sock, body, fds, kind=REQUEST, **of):
-    sock.sendall(header(kind, len(body), len(fds), **of))
-    for start in range(0, len(fds), 253):
-        socket.send_fds(sock, [b"d"], fds[start:start + 253])
-    sock.sendall(body)
+    """The launcher may refuse by what it has read so far and be gone before the rest; its answer is still there."""
+    try:
+        sock.sendall(header(kind, len(body), len(fds), **of))
+        for start in range(0, len(fds), 253):
+            socket.send_fds(sock, [b"d"], fds[start:start + 253])
+        sock.sendall(body)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
 
 
 def receive(sock):
@@ -109,10 +113,7 @@ STATE = ("[ $(id -g) = $(id -rg) ] && [ $(id -g) -ge 1879048192 ] && echo its ow
 def run(before=lambda: None, script=STATE, **of):
     reader, writer = os.pipe()
     sock, pid = launch(before, **of)
-    try:
-        send(sock, request(script), descriptors(writer))
-    except OSError:
-        pass  # Refused before it was read.
+    send(sock, request(script), descriptors(writer))
     os.close(writer)
     tell(sock, pid, reader)
 
