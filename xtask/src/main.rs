@@ -1,12 +1,15 @@
-//! Developer commands: `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`.
+//! Developer commands: see [`HELP`].
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command-line tool")]
 
 mod bench;
+mod foreign;
 mod fuzz;
+mod macos;
 mod prepare;
 mod starts;
 mod test;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -16,6 +19,9 @@ type Failed = Box<dyn std::error::Error>;
 
 const HELP: &str =
     "cargo xtask test          install what the tests need, run all tests and a minute of each fuzz target
+cargo xtask test-windows [SUITE]
+                          build all tests for Windows and run them, here by Wine; or one suite
+cargo xtask check-macos   check that everything that is there for macOS builds
 cargo xtask fuzz [SECS]   build the fuzz targets and run each for SECS seconds (60)
 cargo xtask bench [RUNS]  time `envseal run` beside a bare program and bwrap, in one run (100 runs)";
 
@@ -24,6 +30,8 @@ fn main() -> ExitCode {
     let number = |default| args.get(1).map_or(Ok(default), |text| text.parse::<u32>());
     let done = match args.first().map(String::as_str) {
         Some("test") => test::run(),
+        Some("test-windows") => windows::run(args.get(1).map(String::as_str)),
+        Some("check-macos") => macos::run(),
         Some("fuzz") => number(60).map_err(Failed::from).and_then(fuzz::run),
         Some("bench") => number(100).map_err(Failed::from).and_then(bench::run),
         _ => {

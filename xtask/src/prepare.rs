@@ -31,7 +31,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("vim", "vim"),
 ];
 
-/// Installs what is missing, as root with apt-get; else names it.
+/// Installs what the tests need and is missing.
 pub fn programs() -> Result<(), Failed> {
     let mut missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
@@ -42,12 +42,23 @@ pub fn programs() -> Result<(), Failed> {
     if !Path::new("/usr/share/python-wheels").exists() {
         missing.push("python3-venv");
     }
+    install(&missing)
+}
+
+/// Installs each package whose file is not there.
+pub fn packages<'a>(wanted: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Result<(), Failed> {
+    let missing = wanted.filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package);
+    install(&missing.collect::<Vec<_>>())
+}
+
+/// As root with apt-get; else names them.
+fn install(missing: &[&str]) -> Result<(), Failed> {
     if missing.is_empty() {
         return Ok(());
     }
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
     if !root || !is_there("apt-get") {
-        return Err(format!("the tests need these packages: {}", missing.join(" ")).into());
+        return Err(format!("these packages are needed: {}", missing.join(" ")).into());
     }
     println!("installing {}", missing.join(" "));
     must(Command::new("apt-get").args(["-qq", "update"]))?;

@@ -34,6 +34,9 @@ pub struct Common {
     /// Unlock with this key file instead of a passphrase
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "passphrase_fd", value_hint = ValueHint::FilePath)]
     pub keyfile: Option<PathBuf>,
+    /// Unlock by the data protection of this Windows user (DPAPI); with --passphrase-fd, by both
+    #[arg(long, global = true, conflicts_with_all = ["keyfile", "recovery"])]
+    pub dpapi: bool,
     /// Unlock with the recovery code instead of a passphrase (asked for at the terminal)
     #[arg(long, global = true, conflicts_with = "keyfile")]
     pub recovery: bool,
@@ -464,6 +467,18 @@ pub enum SlotAdd {
         file: PathBuf,
         /// What to call it
         #[arg(long, default_value = "keyfile")]
+        label: String,
+    },
+    /// The data protection of this Windows user (DPAPI): it can use grants; with a passphrase, give them too
+    Dpapi {
+        /// Ask for a passphrase of this slot's own: the two open the vault together
+        #[arg(long)]
+        with_passphrase: bool,
+        /// Read that passphrase from this open descriptor
+        #[arg(long, value_name = "N", requires = "with_passphrase")]
+        new_passphrase_fd: Option<u32>,
+        /// What to call it
+        #[arg(long, default_value = "Windows user")]
         label: String,
     },
 }

@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod context;
+mod descriptor;
 mod duration;
 mod failure;
 mod output;
@@ -12,25 +13,27 @@ mod passphrase;
 mod terminal;
 mod value;
 
-use std::process::ExitCode;
-
 use clap::Parser as _;
 
 use crate::context::Context;
 
-fn main() -> ExitCode {
-    harden();
+fn main() {
+    // The whole number: on Windows a program's status has 32 bits.
+    std::process::exit(status());
+}
+
+fn status() -> i32 {
+    if let Err(error) = harden() {
+        output::to_stderr(&format!("envseal: this process is open to others of yours: {error}"));
+    }
     let cli = args::Cli::parse();
     let context = Context { common: cli.common };
-    match commands::run(&context, cli.command) {
-        Ok(status) => ExitCode::from(status),
-        Err(failure) => {
-            // A path or an argument in the message may hold anything.
-            let line = envseal_engine::show::visible(failure.line().as_ref());
-            output::to_stderr(&format!("{} {line}", output::styled(output::RED, "envseal:")));
-            ExitCode::from(failure.status)
-        }
-    }
+    commands::run(&context, cli.command).unwrap_or_else(|failure| {
+        // A path or an argument in the message may hold anything.
+        let line = envseal_engine::show::visible(failure.line().as_ref());
+        output::to_stderr(&format!("{} {line}", output::styled(output::RED, "envseal:")));
+        failure.status.into()
+    })
 }
 
 /// Closes this process to other processes of the same user before it holds anything: no ptrace, no
@@ -38,8 +41,20 @@ fn main() -> ExitCode {
 ///
 /// It does not protect from whoever started it under a debugger or with a preloaded library; the broker does.
 #[cfg(target_os = "linux")]
-fn harden() {
+fn harden() -> std::io::Result<()> {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: None });
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: None })?)
+}
+
+/// The same on Windows: no process of the same user reads its memory, puts a thread into it or takes its handles.
+#[cfg(windows)]
+fn harden() -> std::io::Result<()> {
+    envseal_sandbox::process::close_to_others()
+}
+
+/// Not there yet for other systems.
+#[cfg(not(any(target_os = "linux", windows)))]
+fn harden() -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }

@@ -1,5 +1,6 @@
 //! How this front end reaches the owner: a descriptor, a key file, or the terminal.
 
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use envseal_engine::approve::{Answer, Choice, Owner, OwnerError, Prompt};
@@ -7,8 +8,9 @@ use envseal_vault::{Factor, KeyFile, Passphrase, RecoveryCode};
 use zeroize::Zeroizing;
 
 use crate::args::Common;
+use crate::descriptor;
 use crate::duration;
-use crate::terminal::{Line, Terminal};
+use crate::terminal::{self, Line, Terminal};
 
 /// The longest passphrase that is read from a descriptor, in bytes.
 const LONGEST: usize = 4096;
@@ -33,6 +35,9 @@ impl<'a> Person<'a> {
     fn without_terminal(&mut self) -> Result<Option<Factor>, OwnerError> {
         if std::mem::replace(&mut self.tried, true) {
             return Ok(None);
+        }
+        if self.common.dpapi {
+            return Ok(Some(Factor::Dpapi(self.given.take())));
         }
         if let Some(passphrase) = self.given.take() {
             return Ok(Some(Factor::Passphrase(passphrase)));
@@ -62,7 +67,8 @@ impl<'a> Person<'a> {
                 text.parse::<RecoveryCode>().map_err(|error| OwnerError::Unusable(error.to_string()))?;
             return Ok(Factor::Recovery(code));
         }
-        Ok(Factor::Passphrase(Passphrase::new(text)))
+        let passphrase = Passphrase::new(text);
+        Ok(if self.common.dpapi { Factor::Dpapi(Some(passphrase)) } else { Factor::Passphrase(passphrase) })
     }
 }
 
@@ -166,16 +172,16 @@ fn broken(line: &str, room: usize) -> Vec<String> {
 }
 
 fn say(terminal: &mut Terminal, text: &str) -> Result<(), OwnerError> {
-    terminal.say(text).map_err(|source| OwnerError::Io { what: "/dev/tty".into(), source })
+    terminal.say(text).map_err(|source| OwnerError::Io { what: terminal::NAME.into(), source })
 }
 
 /// What was typed, or that nothing was.
-pub fn typed(line: std::io::Result<Line>) -> Result<Zeroizing<Vec<u8>>, OwnerError> {
+pub fn typed(line: io::Result<Line>) -> Result<Zeroizing<Vec<u8>>, OwnerError> {
     match line {
         Ok(Line::Text(text)) => Ok(text),
         Ok(Line::Cancelled) => Err(OwnerError::Cancelled),
         Ok(Line::TimedOut) => Err(OwnerError::Unusable("nobody answered within two minutes".into())),
-        Err(source) => Err(OwnerError::Io { what: "/dev/tty".into(), source }),
+        Err(source) => Err(OwnerError::Io { what: terminal::NAME.into(), source }),
     }
 }
 
@@ -183,23 +189,16 @@ pub fn typed(line: std::io::Result<Line>) -> Result<Zeroizing<Vec<u8>>, OwnerErr
 pub fn read_passphrase(descriptor: u32) -> Result<Passphrase, OwnerError> {
     let what = || format!("--passphrase-fd {descriptor}");
     let failed = |source| OwnerError::Io { what: what(), source };
-    let opened;
-    let input = match descriptor {
-        0 => rustix::stdio::stdin(),
-        _ => {
-            opened = std::fs::File::open(format!("/dev/fd/{descriptor}")).map_err(failed)?;
-            std::os::fd::AsFd::as_fd(&opened)
-        }
-    };
+    let mut input = descriptor::open(descriptor).map_err(failed)?;
     // Byte by byte: what follows the line is not ours to take.
     let mut text = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
     let mut byte = [0];
     while text.len() <= LONGEST {
-        match rustix::io::read(input, &mut byte) {
+        match input.read(&mut byte) {
             Ok(1) if byte[0] != b'\n' => text.push(byte[0]),
             Ok(_) => break,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(failed(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
         }
     }
     if text.last() == Some(&b'\r') {

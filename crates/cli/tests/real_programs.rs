@@ -1,5 +1,6 @@
 //! The main job on real programs: each gets its secret and works, and without a grant nothing runs and no server
 //! sees a request.
+#![cfg(unix)]
 
 mod common;
 

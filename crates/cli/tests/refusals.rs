@@ -1,4 +1,5 @@
 //! What is refused, with which status, and that nothing is lost or run.
+#![cfg(unix)]
 
 mod common;
 

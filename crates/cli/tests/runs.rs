@@ -1,4 +1,5 @@
 //! What a run is like from outside: status, signals, streams, descriptors, the end of the tree, process 1.
+#![cfg(unix)]
 
 mod common;
 

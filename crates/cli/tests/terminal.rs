@@ -1,5 +1,6 @@
 //! A person at a terminal: approvals, full-screen programs, job control. The terminal is tmux's, its keys are sent and
 //! its screen is read.
+#![cfg(unix)]
 
 mod common;
 

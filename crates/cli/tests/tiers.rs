@@ -1,4 +1,5 @@
 //! Tiers from outside: what a grant says of the sandbox is what a run gets, and a run cannot say more.
+#![cfg(unix)]
 
 mod common;
 

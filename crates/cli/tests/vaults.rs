@@ -1,4 +1,5 @@
 //! The vault through the command line: backup, restore, rollback, damage, changes of the owner.
+#![cfg(unix)]
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! Builds grants from what an owner says at the command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf, is_separator};
 
 use envseal_vault::{
     ArgsRule, CallerRule, Confinement, Delivery, Digest, Effect, FileRule, Grant, NamePattern, OsText,
@@ -10,7 +10,7 @@ use envseal_vault::{
 
 use crate::confinement::{AskedConfinement, NoSuchPath};
 use crate::environment::{self, RefusedVariable};
-use crate::identity::{Identity, IdentityError, file_at};
+use crate::identity::{Identity, IdentityError, file_at, is_path};
 use crate::run::Place;
 
 /// What an owner allows.
@@ -113,8 +113,7 @@ const MOST_PINS: usize = 1_000;
 pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, bool), AllowError> {
     permission.pass.iter().try_for_each(environment::check_pass)?;
     let secrets = rules(permission.secrets)?;
-    let search = place.variable("PATH");
-    let identity = Identity::resolve(&permission.program, &permission.args, search, &place.cwd)?;
+    let identity = Identity::resolve(&permission.program, &permission.args, place.search(), &place.cwd)?;
     if identity.arbitrary && permission.which != WhichArgs::Exact {
         return Err(AllowError::Arbitrary(identity.image.path().to_owned()));
     }
@@ -130,7 +129,7 @@ pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, 
             None => return Err(AllowError::Prefix { wanted, given: permission.args.len() }),
         },
     };
-    let canonical = |path: PathBuf| match place.cwd.join(&path).canonicalize() {
+    let canonical = |path: PathBuf| match dunce::canonicalize(place.cwd.join(&path)) {
         Ok(path) => Ok(path),
         Err(source) => Err(AllowError::Directory { path, source }),
     };
@@ -172,10 +171,10 @@ pub fn deny(
     now: u64,
 ) -> Result<Grant, AllowError> {
     let secrets = rules(secrets.into_iter().map(|name| (name, None)).collect())?;
-    let (file, script, shebang) = match Identity::resolve(program, args, place.variable("PATH"), &place.cwd) {
+    let (file, script, shebang) = match Identity::resolve(program, args, place.search(), &place.cwd) {
         Ok(identity) => (identity.program(), identity.script, identity.shebang),
         // A program that cannot be read or is not there yet can be denied by its path all the same.
-        Err(_) if program.as_encoded_bytes().contains(&b'/') => {
+        Err(_) if is_path(program) => {
             (FileRule { path: place.cwd.join(program), sha256: Digest::new([0; 32]) }, None, false)
         }
         Err(error) => return Err(error.into()),
@@ -218,7 +217,7 @@ fn rules(secrets: Vec<(NamePattern, Option<Variable>)>) -> Result<Vec<SecretRule
         };
         if let Some(variable) = carried_by {
             environment::check_target(&variable)?;
-            if !seen.insert(variable.clone()) {
+            if !seen.insert(environment::key(variable.as_str())) {
                 return Err(AllowError::Twice(variable));
             }
         }
@@ -234,12 +233,17 @@ fn pins(patterns: &[String], place: &Place) -> Result<Vec<FileRule>, AllowError>
         let failed = |why: String| AllowError::Pin { pattern: pattern.clone(), why };
         let root =
             place.cwd.to_str().ok_or_else(|| failed("the working directory's name is not UTF-8".into()))?;
-        let absolute = match pattern.starts_with('/') {
-            true => pattern.clone(),
-            false => format!("{}/{pattern}", glob::Pattern::escape(root)),
+        let absolute = match Path::new(pattern).components().next() {
+            _ if Path::new(pattern).is_absolute() => pattern.clone(),
+            // On Windows `\x` and `C:x` depend on what the caller's process has for its drives.
+            Some(Component::Prefix(_) | Component::RootDir) => {
+                return Err(failed("write the whole path, drive and all".into()));
+            }
+            _ => format!("{}{MAIN_SEPARATOR}{pattern}", glob::Pattern::escape(root)),
         };
         // A pattern that ends in `**` means the files below, not the directories.
-        let absolute = if absolute.ends_with("/**") { format!("{absolute}/*") } else { absolute };
+        let tree = absolute.strip_suffix("**").is_some_and(|begin| begin.ends_with(is_separator));
+        let absolute = if tree { format!("{absolute}{MAIN_SEPARATOR}*") } else { absolute };
         let before = found.len();
         for path in glob::glob(&absolute).map_err(|error| failed(error.to_string()))? {
             let path = path.map_err(|error| failed(error.to_string()))?;
@@ -257,4 +261,101 @@ fn pins(patterns: &[String], place: &Place) -> Result<Vec<FileRule>, AllowError>
         }
     }
     Ok(found.into_iter().map(|(path, sha256)| FileRule { path, sha256 }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(cwd: PathBuf) -> Place {
+        let caller = envseal_vault::Caller { pid: 1, uid: 1, ancestry: Vec::new(), terminal: false };
+        Place { env: vec![("PATH".into(), "p".into()), ("OTHER".into(), "x".into())], cwd, caller }
+    }
+
+    fn permission(secrets: &[&str], pins: &[&str]) -> Permission {
+        let secret = |text: &&str| {
+            let (name, variable) = text.split_once('=').unwrap_or((text, text));
+            (name.parse().unwrap(), Some(variable.parse().unwrap()))
+        };
+        Permission {
+            secrets: secrets.iter().map(secret).collect(),
+            program: std::env::current_exe().unwrap().into_os_string(),
+            args: vec!["a b".into()],
+            which: WhichArgs::Exact,
+            cwd: None,
+            caller: CallerRule::Any,
+            tier: TierName::None,
+            confinement: AskedConfinement::default(),
+            deliver: Delivery::Env,
+            pins: pins.iter().map(|pin| (*pin).to_owned()).collect(),
+            pass: Vec::new(),
+            raw: false,
+            lives: Some(60),
+            uses: None,
+        }
+    }
+
+    /// A directory with some files in it, in brackets that a pattern must not read.
+    fn files() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dunce::canonicalize(dir.path()).unwrap().join("my [x] files");
+        std::fs::create_dir_all(top.join("lib").join("deep")).unwrap();
+        for name in ["main.js", "package.json", "lib/a.js", "lib/deep/b.js"] {
+            std::fs::write(top.join(name), name).unwrap();
+        }
+        (dir, top)
+    }
+
+    #[test]
+    fn a_grant_says_what_the_owner_said_of_a_program_that_is_known_by_its_bytes() {
+        let (_dir, top) = files();
+        let (grant, arbitrary) = allow(permission(&["A", "B=C"], &[]), &place(top), 1000).unwrap();
+        let this = file_at(&std::env::current_exe().unwrap()).unwrap();
+        assert_eq!((grant.program, arbitrary, grant.expires), (this, false, Some(1060)));
+        assert_eq!(grant.args, ArgsRule::Exact(vec!["a b".into()]));
+        let fixed: Vec<_> =
+            grant.fixed.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
+        assert_eq!(fixed, [("PATH", "p".as_ref())]);
+    }
+
+    #[test]
+    fn patterns_pin_every_file_that_they_name() {
+        let (_dir, top) = files();
+        let place = place(top.clone());
+        let pinned = |patterns: &[&str]| -> Vec<PathBuf> {
+            let (grant, _) = allow(permission(&["A"], patterns), &place, 0).unwrap();
+            grant.pins.into_iter().map(|pin| pin.path).collect()
+        };
+        assert_eq!(pinned(&["*.json", "main.js"]), [top.join("main.js"), top.join("package.json")]);
+        assert_eq!(
+            pinned(&["lib/**"]),
+            [top.join("lib").join("a.js"), top.join("lib").join("deep").join("b.js")]
+        );
+        let absolute = top.join("main.js").into_os_string().into_string().unwrap();
+        let absolute = glob::Pattern::escape(&absolute);
+        assert_eq!(pinned(&[&absolute]), [top.join("main.js")]);
+        for nothing in ["none.js", "lib"] {
+            let error = allow(permission(&["A"], &[nothing]), &place, 0).unwrap_err();
+            assert!(matches!(error, AllowError::Pin { .. }), "{nothing}: {error}");
+        }
+    }
+
+    #[test]
+    fn two_secrets_under_one_variable_are_refused() {
+        let (_dir, top) = files();
+        let error = |secrets: &[&str]| allow(permission(secrets, &[]), &place(top.clone()), 0).err();
+        assert!(matches!(error(&["A", "B=A"]), Some(AllowError::Twice(_))));
+        // Upper and lower case are one on Windows only.
+        assert_eq!(error(&["A", "B=a"]).is_some(), cfg!(windows));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_pattern_that_depends_on_a_drive_is_refused() {
+        let (_dir, top) = files();
+        for pattern in ["\\main.js", "C:main.js", "/main.js"] {
+            let error = allow(permission(&["A"], &[pattern]), &place(top.clone()), 0).unwrap_err();
+            assert!(error.to_string().contains("the whole path"), "{pattern}: {error}");
+        }
+    }
 }

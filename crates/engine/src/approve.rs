@@ -12,6 +12,7 @@ use envseal_vault::{
 };
 
 use crate::confinement::waived;
+use crate::environment::FIXED;
 use crate::policy::Why;
 use crate::request::Request;
 use crate::run::Place;
@@ -121,8 +122,7 @@ impl Prompt {
         let words = std::iter::once(first).chain(request.args.iter().map(OsString::as_os_str));
         lines.push(("command", show::quote_all(words)));
         lines.push(("directory", show::visible(request.cwd.as_os_str())));
-        lines.push(("search path", show::visible(place.variable("PATH"))));
-        lines.push(("home", show::visible(place.variable("HOME"))));
+        lines.extend(FIXED.iter().map(|(name, label)| (*label, show::visible(place.variable(name)))));
         let asked = &request.confinement;
         let tier = request.tier.unwrap_or(TierName::None);
         lines.push(match asked.engine {

@@ -41,7 +41,7 @@ impl AskedConfinement {
     /// The same with every path canonical, `cwd` being what a relative one is relative to.
     pub fn canonical(self, cwd: &Path) -> Result<Self, NoSuchPath> {
         let all = |option, paths: Vec<PathBuf>| -> Result<Vec<PathBuf>, NoSuchPath> {
-            let one = |path: PathBuf| match cwd.join(&path).canonicalize() {
+            let one = |path: PathBuf| match dunce::canonicalize(cwd.join(&path)) {
                 Ok(found) => Ok(found),
                 Err(source) => Err(NoSuchPath { option, path, source }),
             };
@@ -176,19 +176,29 @@ mod tests {
         assert!(within[1..].iter().all(|wish| !wish.is_within(&Confinement::default())));
     }
 
+    fn asked(reads: &[&str]) -> AskedConfinement {
+        AskedConfinement { reads: reads.iter().map(PathBuf::from).collect(), ..Default::default() }
+    }
+
     #[test]
     fn paths_become_canonical_and_one_that_is_not_there_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let top = dir.path().canonicalize().unwrap();
+        let top = dunce::canonicalize(dir.path()).unwrap();
         std::fs::create_dir(top.join("real")).unwrap();
-        std::os::unix::fs::symlink("real", top.join("link")).unwrap();
-        let asked = |reads: &[&str]| AskedConfinement {
-            reads: reads.iter().map(PathBuf::from).collect(),
-            ..Default::default()
-        };
-        let found = asked(&["link", "./real", "real/../real"]).canonical(&top).unwrap();
+        let found = asked(&["./real", "real/../real", "real"]).canonical(&top).unwrap();
         assert_eq!(found.reads, [top.join("real")]);
         let error = asked(&["real", "missing"]).canonical(&top).unwrap_err();
-        assert!(error.to_string().starts_with("--read missing: No such file"), "{error}");
+        assert!(error.to_string().starts_with("--read missing: "), "{error}");
+        assert_eq!(error.source.kind(), std::io::ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dunce::canonicalize(dir.path()).unwrap();
+        std::fs::create_dir(top.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", top.join("link")).unwrap();
+        assert_eq!(asked(&["link", "real"]).canonical(&top).unwrap().reads, [top.join("real")]);
     }
 }

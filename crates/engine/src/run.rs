@@ -17,11 +17,12 @@ use envseal_vault::{
 
 use crate::approve::{Answer, Choice, Owner, OwnerError, Prompt, grant_for};
 use crate::attend::{Signals, attend};
+use crate::clock::now;
 use crate::confinement::{self, AskedConfinement, NoSuchPath};
 use crate::deliver::{self, DeliverError, Delivered};
-use crate::environment::{self, RefusedVariable};
+use crate::environment::{self, FIXED, HOME, RefusedVariable, TEMPORARY, same};
 use crate::held::Held;
-use crate::identity::{Identity, IdentityError, hash_file};
+use crate::identity::{Identity, IdentityError, Search, hash_file};
 use crate::policy::{Decision, Why, decide};
 use crate::request::{Request, Wanted};
 use crate::status::{Holds, standings};
@@ -178,8 +179,7 @@ fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunError
     asked.secrets.iter().try_for_each(|wanted| environment::check_target(&wanted.variable))?;
     deliver::check(&asked.secrets, asked.deliver)?;
     let confinement = asked.confinement.canonical(&place.cwd)?;
-    let search = place.variable("PATH");
-    let identity = Identity::resolve(&asked.program, &asked.args, search, &place.cwd)?;
+    let identity = Identity::resolve(&asked.program, &asked.args, place.search(), &place.cwd)?;
     let request = Request {
         secrets: asked.secrets,
         program: identity.program(),
@@ -207,14 +207,20 @@ impl Place {
     pub fn here() -> io::Result<Self> {
         Ok(Self {
             env: std::env::vars_os().collect(),
-            cwd: std::env::current_dir()?.canonicalize()?,
+            cwd: dunce::canonicalize(std::env::current_dir()?)?,
             caller: crate::caller::caller(),
         })
     }
 
     /// The value of a variable of its environment; empty when it has none.
     pub fn variable(&self, name: &str) -> &OsStr {
-        self.env.iter().find(|(known, _)| known == name).map_or(OsStr::new(""), |(_, value)| value)
+        let of = |known: &OsStr| known.to_str().is_some_and(|known| same(known, name));
+        self.env.iter().find(|(known, _)| of(known)).map_or(OsStr::new(""), |(_, value)| value)
+    }
+
+    /// Where its programs are looked for.
+    pub fn search(&self) -> Search<'_> {
+        Search { path: self.variable("PATH"), extensions: self.variable("PATHEXT") }
     }
 
     /// The variables whose values an approval fixes: a caller cannot move a program's search path or home.
@@ -223,12 +229,9 @@ impl Place {
             let value = self.variable(name);
             Some((name.parse().ok()?, OsText::from(value))).filter(|_| !value.is_empty())
         };
-        FIXED.into_iter().filter_map(one).collect()
+        FIXED.iter().filter_map(|(name, _)| one(name)).collect()
     }
 }
-
-/// The variables whose values an approval fixes.
-const FIXED: [&str; 2] = ["PATH", "HOME"];
 
 struct Session<'p> {
     identity: Identity,
@@ -372,7 +375,8 @@ impl<'p> Session<'p> {
         let (spec, streams) = Streams::lay(spec, delivered.stdin.take(), own_terminal)
             .map_err(system("the standard streams"))?;
         drop(delivered);
-        let spec = opened::hold(spec, &request, grant, held.confinement.engine)?;
+        // Until the program has ended.
+        let (spec, _opened) = opened::hold(spec, &request, grant, held.confinement.engine)?;
         if let Some(path) = held.moved() {
             return Err(RunError::Moved(path.to_owned()));
         }
@@ -389,7 +393,8 @@ impl<'p> Session<'p> {
             };
             owner.detail(&format!("{} {}: {given}", standing.id, standing.title));
         }
-        let started = registry::Started { pid: running.pid(), tier: held.tier, engine, guarantees };
+        let started =
+            registry::Started { pid: running.pid(), created: None, tier: held.tier, engine, guarantees };
         if let Err(error) = entry.started(started) {
             owner.notice(&format!("`envseal status` will not show this run: {error}"));
         }
@@ -445,13 +450,13 @@ fn allow_line(request: &Request, typed: &OsStr, tier: TierName, confinement: &Co
 
 /// Makes what the program would fail without in its tier.
 fn prepare(held: &mut Held, request: &Request, grant: &Grant, place: &Place) -> io::Result<()> {
-    let home = grant.fixed.iter().find(|(name, _)| name.as_str() == "HOME");
+    let home = grant.fixed.iter().find(|(name, _)| same(name.as_str(), HOME));
     let home = home.map_or(OsStr::new(""), |(_, value)| value.as_os_str());
     // A script is called by its own name, an interpreter by that of what it is.
     let names = [Some(&request.called), request.script_as.as_ref()];
     let names: Vec<_> =
         names.into_iter().flatten().filter_map(|name| Path::new(name.as_os_str()).file_name()).collect();
-    held.prepare(Path::new(home), &names, place.variable("TMPDIR"))
+    held.prepare(Path::new(home), &names, place.variable(TEMPORARY[0]))
 }
 
 fn spec(
@@ -463,7 +468,8 @@ fn spec(
     held: &Held,
 ) -> Spec {
     // The search path and the home are those that the owner approved, or none.
-    let own = place.env.iter().filter(|(name, _)| !FIXED.iter().any(|fixed| name == fixed));
+    let is_fixed = |name: &str| FIXED.iter().any(|(fixed, _)| same(fixed, name));
+    let own = place.env.iter().filter(|(name, _)| !name.to_str().is_some_and(is_fixed));
     let env = environment::filter(own.cloned(), &request.pass);
     let fixed = grant.fixed.iter().map(|(name, value)| (OsString::from(name.as_str()), value.0.clone()));
     let spec = Spec::new(identity.image)
@@ -471,10 +477,8 @@ fn spec(
         .args(identity.argv)
         .envs(env)
         .envs(fixed)
-        .envs(delivered.env.drain(..))
         .directory(&request.cwd);
-    let descriptors = std::mem::take(&mut delivered.descriptors);
-    let spec = descriptors.into_iter().fold(spec, |spec, (file, number)| spec.descriptor(file, number));
+    let spec = delivered.lay(spec);
     let needs = request.script.iter().chain(&grant.pins).map(|file| file.path.as_path());
     held.lay(spec, needs)
 }
@@ -492,31 +496,6 @@ fn not_started(error: StartError, request: &Request, typed: &OsStr, held: &Held)
     let mut waived = held.confinement.clone();
     waived.weaker.extend(weaker);
     RunError::NotGiven { why: error, ids, allow: allow_line(request, typed, held.tier, &waived) }
-}
-
-/// How far the log's last row may be ahead of the clock, in seconds: two processes, one clock being adjusted.
-const CLOCK_SLACK: u64 = 300;
-
-/// The time that decides, in seconds since 1970: the clock, but never earlier than the last row of the log, so
-/// that a clock set back brings no expired grant to life.
-///
-/// A log that is far ahead of the clock decides nothing: either the clock was set back, or somebody wrote a row with a
-/// clock of their own, which must not stop time for the grants.
-pub fn now(vault: &Vault) -> Result<u64, RunError> {
-    let (clock, log) = clocks(vault)?;
-    if log > clock.saturating_add(CLOCK_SLACK) { Err(RunError::ClockBehind) } else { Ok(clock.max(log)) }
-}
-
-/// The same for showing what is left of a grant, where a wrong clock is no reason to show nothing.
-pub fn about_now(vault: &Vault) -> Result<u64, VaultError> {
-    clocks(vault).map(|(clock, log)| clock.max(log))
-}
-
-/// The clock, and the time of the log's last row.
-fn clocks(vault: &Vault) -> Result<(u64, u64), VaultError> {
-    let clock =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Ok((clock, vault.last_time()?.map_or(0, |milliseconds| milliseconds / 1000)))
 }
 
 /// Opens the vault with what the owner gives.

@@ -45,11 +45,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         print(running.enforced());
     }
     let exit = match running.terminal().transpose()? {
+        #[cfg(unix)]
         Some(master) => {
             let mut input = fs::File::from(master.try_clone()?);
             thread::spawn(move || io::copy(&mut io::stdin(), &mut input));
             copy(fs::File::from(master))?;
             running.wait()?
+        }
+        #[cfg(windows)]
+        Some(master) => {
+            let mut input = fs::File::from(master.input);
+            thread::spawn(move || io::copy(&mut io::stdin(), &mut input));
+            // The screen ends when the program was waited for.
+            let screen = thread::spawn(move || copy(fs::File::from(master.output)));
+            let exit = running.wait()?;
+            screen.join().map_err(|_| "the copy of the screen failed")??;
+            exit
         }
         None => running.wait()?,
     };
@@ -85,6 +96,7 @@ fn setting(option: &str, value: &OsStr) -> Result<Setting, Box<dyn Error>> {
             let path = path.canonicalize()?;
             Box::new(move |spec| spec.write(path))
         }
+        #[cfg(unix)]
         "--socket" => Box::new(move |spec| spec.socket(path)),
         "--env" => {
             let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;

@@ -43,10 +43,13 @@ impl Enforced {
         self.given.iter().map(|(guarantee, given)| (*guarantee, given))
     }
 
-    /// The guarantees that do not hold, each with its reason.
+    /// The guarantees that were to hold on this system and do not, each with its reason. One that the tier
+    /// does not promise here ([`Tier::promises`]) is not among them: [`Enforced::iter`] names it.
     pub fn missing(&self) -> Vec<(Guarantee, String)> {
+        let tier = self.tier;
+        let expected = |of: &Guarantee| tier.promises().contains(of) || !tier.guarantees().contains(of);
         let no = |(guarantee, given): (Guarantee, &Given)| match given {
-            Given::No(why) => Some((guarantee, why.clone())),
+            Given::No(why) => Some((guarantee, why.clone())).filter(|(guarantee, _)| expected(guarantee)),
             Given::Yes | Given::Guarded(_) => None,
         };
         self.iter().filter_map(no).collect()
@@ -68,8 +71,12 @@ mod tests {
         let enforced = Enforced::new(Tier::None, found);
         assert!(enforced.gives(Guarantee::N1) && enforced.gives(Guarantee::N5));
         assert!(!enforced.gives(Guarantee::N2) && !enforced.gives(Guarantee::L1));
-        assert_eq!(enforced.missing().len(), 4);
+        let missing =
+            Tier::None.promises().iter().filter(|name| ![Guarantee::N1, Guarantee::N5].contains(name));
+        assert_eq!(enforced.missing().len(), missing.count());
         let beyond = Enforced::new(Tier::None, vec![(Guarantee::L6, Given::Yes)]);
         assert!(beyond.gives(Guarantee::L6) && beyond.iter().count() == 7);
+        let beyond = Enforced::new(Tier::None, vec![(Guarantee::L6, Given::No("asked for".into()))]);
+        assert!(beyond.missing().iter().any(|(name, _)| *name == Guarantee::L6));
     }
 }

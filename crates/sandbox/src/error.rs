@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
+#[cfg(windows)]
+use crate::Engine;
 use crate::{Guarantee, Tier};
 
 /// Why a file cannot be the image of a program.
@@ -54,6 +56,24 @@ pub enum ImageError {
     #[error("{path}: changed while it was read", path = path.display())]
     Changed {
         /// The canonical path.
+        path: PathBuf,
+    },
+    /// A batch file, whose arguments cmd.exe reads a second time by rules of its own.
+    #[cfg(windows)]
+    #[error(
+        "{path}: a batch file; cmd.exe reads its arguments again, so that they cannot be passed safely. \
+         Start the program that it calls, or cmd.exe with the exact command",
+        path = path.display()
+    )]
+    Batch {
+        /// The canonical path.
+        path: PathBuf,
+    },
+    /// Another process has the file open or mapped for writing, or for deletion.
+    #[cfg(windows)]
+    #[error("{path}: open for writing in another process; try again when that has closed it", path = path.display())]
+    Busy {
+        /// The path as it was given.
         path: PathBuf,
     },
     /// Any other failure of the system.
@@ -120,7 +140,7 @@ pub enum StartError {
     Exec {
         /// The program.
         path: PathBuf,
-        /// What the kernel said; `raw_os_error` is the errno of execveat(2).
+        /// What the kernel said; `raw_os_error` is the errno of execveat(2), or the code of CreateProcessW.
         source: io::Error,
     },
     /// The working directory cannot be entered.
@@ -142,6 +162,45 @@ pub enum StartError {
     /// A signal ended the program, or the processes that watch it, before it was executed.
     #[error("ended by a signal before it was started")]
     Killed,
+    /// An engine that only Linux has.
+    #[cfg(windows)]
+    #[error("engine {engine} is for Linux alone; Windows holds every tier in one way, the private engine's")]
+    NoEngine {
+        /// The engine that was asked for.
+        engine: Engine,
+    },
+    /// Creation flags that would take the program out of its job, or that do not go together.
+    #[cfg(windows)]
+    #[error("creation flags {flags:#x} are refused: {why}")]
+    CreationFlags {
+        /// The flags that were refused.
+        flags: u32,
+        /// The reason.
+        why: &'static str,
+    },
+    /// What the system made of the path is not the file that was hashed; the process was ended.
+    #[cfg(windows)]
+    #[error("{path}: the system started {found} instead of it; nothing of that has run", path = path.display())]
+    AnotherImage {
+        /// The program that was to be started.
+        path: PathBuf,
+        /// What the system says that the process runs.
+        found: String,
+    },
+    /// A path that was to be readable or writable in Lockdown is closed to the program's container.
+    #[cfg(windows)]
+    #[error(
+        "{path} is closed to the program's container; to open it: icacls \"{path}\" /grant \"*{sid}:{rights}\"",
+        path = path.display()
+    )]
+    Closed {
+        /// The path.
+        path: PathBuf,
+        /// The container's security identifier.
+        sid: String,
+        /// What it needs, as icacls writes it.
+        rights: &'static str,
+    },
     /// The launcher of the private group did not do it.
     #[error("the launcher: {why}")]
     Launcher {

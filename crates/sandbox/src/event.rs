@@ -5,7 +5,8 @@ use std::fmt;
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// It ended itself with this status.
+    /// It ended itself with this status. On Windows the 32 bits of its exit code: a crash has a negative
+    /// one, an NTSTATUS such as 0xC0000005 (access violation).
     Code(i32),
     /// This signal ended it.
     Signal(i32),
@@ -30,6 +31,33 @@ pub enum Event {
     Continued,
     /// It ended, and nothing of its tree is left.
     Exited(Exit),
+    /// A process of this number joined the tree. As the other two below: told by the job, which promises the
+    /// delivery of no message.
+    #[cfg(windows)]
+    Joined(u32),
+    /// The process of this number crashed: its exit code is one of the system's for an exception.
+    #[cfg(windows)]
+    Crashed(u32),
+    /// The tree met one of its limits.
+    #[cfg(windows)]
+    Met(Limit),
+}
+
+/// What a tree can meet (`JOB_OBJECT_MSG_*`, winnt.h).
+#[cfg(windows)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The number of processes.
+    Processes,
+    /// The memory of one process.
+    ProcessMemory,
+    /// The memory of the tree.
+    Memory,
+    /// The time of one process.
+    ProcessTime,
+    /// The time of the tree.
+    Time,
 }
 
 /// The number of a signal.
@@ -67,6 +95,7 @@ impl Signal {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Exit::Code(code) if *code < 0 => write!(f, "exit status {code:#x}"),
             Exit::Code(code) => write!(f, "exit status {code}"),
             Exit::Signal(signal) => write!(f, "signal {signal}"),
         }

@@ -16,6 +16,8 @@ use crate::{Given, ImageError};
 /// writer of the same file, where this user could be one, a read lease is held from before the hash for
 /// as long as the image lives: who opens the file for writing waits, or gets EWOULDBLOCK. Where no lease
 /// is to be had, [`Image::guarded`] says so and [`Image::rehash`] tells whether a writer was there.
+/// On Windows the handle shares reading alone, until the process is created: nobody can open the file for
+/// writing, map it writable, rename or delete it, nor rename a directory above it.
 #[derive(Debug)]
 pub struct Image {
     file: File,
@@ -28,6 +30,9 @@ pub struct Image {
 impl Image {
     /// Resolves links in `path`, opens the canonical file and hashes it.
     ///
+    /// On Windows the path is exact (no `PATHEXT`), and what is no PE program (PE/COFF, `IMAGE_NT_HEADERS`)
+    /// is refused, batch files by name too: cmd.exe would read their arguments a second time.
+    ///
     /// Never waits for a FIFO or a device. Errors name the situation; [`ImageError::shell_status`]
     /// gives 126 or 127 for it.
     pub fn open(path: &Path) -> Result<Image, ImageError> {
@@ -38,6 +43,7 @@ impl Image {
 
     /// What another process opened, hashed again through the handle that came over. No error when it is
     /// another program: [`Image::sha256`] tells.
+    #[cfg(target_os = "linux")]
     pub(crate) fn received(file: File, path: PathBuf, guard: backend::Guard) -> Result<Image, ImageError> {
         let of = file.metadata().map_err(|source| ImageError::Io { path: path.clone(), source })?;
         if !of.is_file() {
@@ -48,6 +54,7 @@ impl Image {
     }
 
     /// What goes to such a process.
+    #[cfg(target_os = "linux")]
     pub(crate) fn into_parts(self) -> (File, PathBuf, [u8; 32], backend::Guard) {
         (self.file, self.path, self.sha256, self.guard)
     }
@@ -107,6 +114,7 @@ fn read(file: &File, path: &Path) -> Result<([u8; 32], Option<Shebang>), ImageEr
 }
 
 /// SHA-256 of the bytes of an open file, whatever they are.
+#[cfg(target_os = "linux")]
 pub(crate) fn digest(file: &File) -> io::Result<[u8; 32]> {
     hash(file, |_| ()).map(|(sha256, _)| sha256)
 }
@@ -129,7 +137,7 @@ fn hash(file: &File, look: impl FnOnce(&[u8])) -> io::Result<([u8; 32], u64)> {
 }
 
 /// Reads at `offset` until `chunk` is full or the file ends, without moving the handle's own offset.
-fn fill(file: &File, chunk: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn fill(file: &File, chunk: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < chunk.len() {
         match backend::read_at(file, &mut chunk[filled..], offset + filled as u64) {

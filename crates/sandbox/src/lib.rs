@@ -24,29 +24,46 @@ mod shebang;
 mod tier;
 
 pub use enforced::{Enforced, Given};
+#[cfg(windows)]
+pub use event::Limit;
 pub use event::{Event, Exit, Signal};
 pub use shebang::Shebang;
 pub use tier::{Engine, Guarantee, Tier, UnknownEngine, UnknownGuarantee, UnknownTier};
 
-// A backend brings: start, Running, reap_orphans, open_program. One line per system, here only.
+// A backend brings: start, Running, open_program, read_at, Guard. One line per system, here only.
 #[cfg(target_os = "linux")]
 #[path = "linux/mod.rs"]
 mod backend;
+#[cfg(windows)]
+#[path = "windows/mod.rs"]
+mod backend;
 
-#[cfg(target_os = "linux")]
+// The parts of the Windows backend that call no system are tested everywhere.
+#[cfg(all(test, not(windows)))]
+#[path = "windows/pure/mod.rs"]
+#[allow(dead_code, reason = "its callers are built for Windows only")]
+mod pure;
+
+#[cfg(any(target_os = "linux", windows))]
 mod error;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod image;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod spec;
 #[cfg(unix)]
 pub mod tty;
 
+#[cfg(windows)]
+pub use backend::{console, paths, process, tty};
+#[cfg(any(target_os = "linux", windows))]
+pub use backend::{Running, start};
+#[cfg(windows)]
+pub use backend::{attach, no_error_boxes};
 #[cfg(target_os = "linux")]
-pub use backend::{Running, launch, reap_orphans, start};
-#[cfg(target_os = "linux")]
+pub use backend::{launch, reap_orphans};
+#[cfg(any(target_os = "linux", windows))]
 pub use error::{ImageError, StartError};
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 pub use image::Image;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 pub use spec::{Limits, Spec, Stdio};

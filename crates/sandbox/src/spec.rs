@@ -1,8 +1,12 @@
 //! What a program is started with: arguments, environment, descriptors, directory, tier.
 
 use std::ffi::{OsStr, OsString};
+#[cfg(unix)]
 use std::fs::File;
+#[cfg(unix)]
 use std::os::fd::OwnedFd;
+#[cfg(windows)]
+use std::os::windows::io::OwnedHandle;
 use std::path::PathBuf;
 
 use crate::tty::Pty;
@@ -20,7 +24,11 @@ pub enum Stdio {
     /// To a new pipe, whose other end [`Running`](crate::Running) hands out.
     Pipe,
     /// To this open descriptor.
+    #[cfg(unix)]
     Descriptor(OwnedFd),
+    /// To this open handle, which need not be inheritable.
+    #[cfg(windows)]
+    Handle(OwnedHandle),
     /// To the terminal that [`Spec::terminal`] brought.
     Terminal,
 }
@@ -29,13 +37,16 @@ pub enum Stdio {
 /// is never raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// Bytes of private writable memory of each process (RLIMIT_DATA, setrlimit(2)).
+    /// Bytes of private writable memory of each process (RLIMIT_DATA, setrlimit(2)); on Windows, of
+    /// committed memory (`ProcessMemoryLimit`).
     pub memory: Option<u64>,
-    /// Processes and threads of the user, those outside the program included (RLIMIT_NPROC).
+    /// Processes and threads of the user, those outside the program included (RLIMIT_NPROC); on Windows,
+    /// processes of the tree (`ActiveProcessLimit`).
     pub processes: Option<u64>,
-    /// Seconds of processor time of each process (RLIMIT_CPU).
+    /// Seconds of processor time of each process (RLIMIT_CPU); on Windows, of time in user mode
+    /// (`PerProcessUserTimeLimit`).
     pub cpu: Option<u64>,
-    /// Bytes of a file that it writes (RLIMIT_FSIZE).
+    /// Bytes of a file that it writes (RLIMIT_FSIZE). Windows has no such limit: there L5 is not given with it.
     pub file: Option<u64>,
 }
 
@@ -59,15 +70,23 @@ pub struct Spec {
     pub(crate) tier: Tier,
     pub(crate) streams: [Stdio; 3],
     pub(crate) terminal: Option<Pty>,
+    #[cfg(unix)]
     pub(crate) descriptors: Vec<(OwnedFd, i32)>,
+    #[cfg(windows)]
+    pub(crate) handles: Vec<OwnedHandle>,
+    #[cfg(windows)]
+    pub(crate) creation_flags: u32,
     pub(crate) weaker: Vec<Guarantee>,
     pub(crate) engine: Engine,
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) readable: Vec<PathBuf>,
     pub(crate) writable: Vec<PathBuf>,
+    #[cfg(unix)]
     pub(crate) sockets: Vec<PathBuf>,
+    #[cfg(unix)]
     pub(crate) pins: Vec<(PathBuf, File)>,
     pub(crate) limits: Limits,
+    #[cfg(unix)]
     pub(crate) private_group: Option<u32>,
 }
 
@@ -84,15 +103,23 @@ impl Spec {
             tier: Tier::None,
             streams: [Stdio::Inherit, Stdio::Inherit, Stdio::Inherit],
             terminal: None,
+            #[cfg(unix)]
             descriptors: Vec::new(),
+            #[cfg(windows)]
+            handles: Vec::new(),
+            #[cfg(windows)]
+            creation_flags: 0,
             weaker: Vec::new(),
             engine: Engine::Private,
             hidden: Vec::new(),
             readable: Vec::new(),
             writable: Vec::new(),
+            #[cfg(unix)]
             sockets: Vec::new(),
+            #[cfg(unix)]
             pins: Vec::new(),
             limits: Limits::default(),
+            #[cfg(unix)]
             private_group: None,
         }
     }
@@ -115,10 +142,11 @@ impl Spec {
         self
     }
 
-    /// One variable of the environment; a later one of the same name replaces it.
+    /// One variable of the environment; a later one of the same name replaces it. On Windows names are the
+    /// same whatever their case, and `SystemRoot` is added where it is missing: no program loads without it.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl Into<OsString>) -> Spec {
         let name = name.as_ref();
-        self.env.retain(|(known, _)| known != name);
+        self.env.retain(|(known, _)| !same_name(known, name));
         self.env.push((name.to_owned(), value.into()));
         self
     }
@@ -165,7 +193,25 @@ impl Spec {
         self
     }
 
+    /// One more open handle that the program inherits, under a number of the system's choice: the caller
+    /// makes the handle known by other means, and only this one is inherited.
+    #[cfg(windows)]
+    pub fn handle(mut self, handle: OwnedHandle) -> Spec {
+        self.handles.push(handle);
+        self
+    }
+
+    /// Creation flags (CreateProcessW) beside those that the start sets itself. With `CREATE_SUSPENDED` the
+    /// program waits for [`Running::resume`](crate::Running::resume). What would take the program out of
+    /// its job or under a debugger is refused at the start.
+    #[cfg(windows)]
+    pub fn creation_flags(mut self, flags: u32) -> Spec {
+        self.creation_flags = flags;
+        self
+    }
+
     /// One more open descriptor, as `number` (3 to 511) in the program.
+    #[cfg(unix)]
     pub fn descriptor(mut self, descriptor: OwnedFd, number: i32) -> Spec {
         self.descriptors.push((descriptor, number));
         self
@@ -192,6 +238,9 @@ impl Spec {
     /// Hardened modes and times can be set: a path that is only looked at or marked is not judged.
     /// In the namespace engine that is so where `path` is no directory, or not there yet; else it is covered
     /// by an empty one that cannot be changed.
+    ///
+    /// On Windows this holds in [`Tier::Lockdown`] alone, whose container opens what lets it in by name; the
+    /// start looks at each path with the program's own token.
     pub fn hide(mut self, path: impl Into<PathBuf>) -> Spec {
         self.hidden.push(path.into());
         self
@@ -199,6 +248,8 @@ impl Spec {
 
     /// In [`Tier::Lockdown`], the file or tree at `path` can be read and executed, beside the system's
     /// own programs and libraries. `path` is canonical: where a link has appeared in it, nothing is given.
+    /// On Windows no access list is changed: what is closed to the program's container stops the start with
+    /// an error that says how the owner opens it.
     pub fn read(mut self, path: impl Into<PathBuf>) -> Spec {
         self.readable.push(path.into());
         self
@@ -212,6 +263,7 @@ impl Spec {
 
     /// In [`Tier::Hardened`], the socket at `path` can be connected to whoever listens there. Without
     /// this, a path socket needs a listener of another user, or one within the program's own tree.
+    #[cfg(unix)]
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Spec {
         self.sockets.push(path.into());
         self
@@ -223,6 +275,7 @@ impl Spec {
     /// replaced, and `path` need not be there outside when it is beneath `/tmp`, `/var/tmp`, `/run` or
     /// another directory of the user's. In the other tiers that is so beneath `/dev`, and where the user
     /// cannot rename what leads to `path`. [`Guarantee::N6`] tells how firm it is.
+    #[cfg(unix)]
     pub fn pin(mut self, path: impl Into<PathBuf>, content: File) -> Spec {
         self.pins.push((path.into(), content));
         self
@@ -238,8 +291,17 @@ impl Spec {
     /// of its own: no process of the user outside can read it. The caller must have the group in all three
     /// places already, and CAP_WAKE_ALARM as an ambient capability, as the launcher sees to; the user must
     /// not be a member of it.
+    #[cfg(unix)]
     pub fn private_group(mut self, group: u32) -> Spec {
         self.private_group = Some(group);
         self
     }
 }
+
+#[cfg(not(windows))]
+fn same_name(a: &OsStr, b: &OsStr) -> bool {
+    a == b
+}
+
+#[cfg(windows)]
+use crate::backend::same_name;

@@ -73,6 +73,23 @@ impl Tier {
         }
     }
 
+    /// Those of them on which a start insists on this system; the others are listed as they are found.
+    ///
+    /// All of them, except on Windows: a plain process there has neither a job nor a token of its own, and
+    /// what keeps a program from other processes and files of its user keeps tools of developers from
+    /// their work too. So there `None` insists on `N4` and `N6`, `Hardened` on `N1` to `N6`.
+    pub fn promises(self) -> &'static [Guarantee] {
+        self.promises_where(cfg!(windows))
+    }
+
+    fn promises_where(self, is_windows: bool) -> &'static [Guarantee] {
+        match self {
+            Tier::None if is_windows => &[N4, N6],
+            Tier::Hardened if is_windows => &Guarantee::ALL[..6],
+            tier => tier.guarantees(),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Tier::None => "none",
@@ -225,6 +242,17 @@ mod tests {
         for tier in [Tier::None, Tier::Hardened, Tier::Lockdown] {
             assert!(tier.guarantees().iter().all(|guarantee| guarantee.tier() <= tier));
         }
+    }
+
+    #[test]
+    fn a_tier_promises_what_it_guarantees_and_on_windows_no_more() {
+        for tier in [Tier::None, Tier::Hardened, Tier::Lockdown] {
+            assert_eq!(tier.promises_where(false), tier.guarantees());
+            assert!(tier.promises_where(true).iter().all(|name| tier.guarantees().contains(name)));
+        }
+        assert_eq!(Tier::None.promises_where(true), [N4, N6]);
+        assert_eq!(Tier::Hardened.promises_where(true), [N1, N2, N3, N4, N5, N6]);
+        assert_eq!(Tier::Lockdown.promises_where(true), Guarantee::ALL);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! N4: the program has the declared descriptors, environment and signals, and nothing else.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::ffi::OsString;

@@ -1,5 +1,7 @@
 //! How programs end, what they are given as arguments, and that nothing is left in the caller.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! N6 and opening: what was hashed is what runs, and what is no program is refused without waiting.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! The private group's launcher: what it starts is like any other start, nobody else of the user can read it,
 //! and no state of its caller makes it do otherwise.
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::print_stdout, reason = "a test that is skipped says why")]
 
 #[path = "launch/installed.rs"]

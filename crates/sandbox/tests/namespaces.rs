@@ -1,5 +1,7 @@
 //! The namespace engine: what a program sees of the system, and that it is given in whole or not at all.
 
+#![cfg(target_os = "linux")]
+
 #[path = "namespaces/loader.rs"]
 mod loader;
 #[path = "namespaces/lockdown.rs"]

@@ -1,5 +1,7 @@
 //! N3 and N5: no crash dump, no new privileges.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! A terminal of the program's own: size, control, Ctrl-Z, hang-up.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::fs::File;

@@ -1,5 +1,7 @@
 //! Hardened and Lockdown in the private engine: what is given, and what a program can still do.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Hardened runs the tools of developers as they are.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! N1 and N2: the whole tree ends with its supervisor, and with either of its watchers.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::path::Path;

@@ -20,6 +20,9 @@ pub enum NewSlot {
     Recovery,
     /// A key file.
     KeyFile(KeyFile),
+    /// The Windows user whose process this is: opens the vault for use without a question. With a passphrase both are
+    /// needed, and it opens as its owner.
+    Dpapi(Option<Passphrase>),
 }
 
 /// What a run was given.
@@ -148,8 +151,15 @@ impl Unlocked<'_> {
             NewSlot::Passphrase(passphrase) => (Factor::Passphrase(passphrase), Argon2Cost::choose(kdf)?),
             NewSlot::Recovery => (Factor::Recovery(RecoveryCode::generate()?), Argon2Cost::FLOOR),
             NewSlot::KeyFile(file) => (Factor::KeyFile(file), Argon2Cost::FLOOR),
+            NewSlot::Dpapi(None) => (Factor::Dpapi(None), Argon2Cost::FLOOR),
+            NewSlot::Dpapi(passphrase) => (Factor::Dpapi(passphrase), Argon2Cost::choose(kdf)?),
         };
         let id = self.change(|change| {
+            // It would take a key file's rights as the owner's away, and be lost with the machine.
+            let is_owners = |slot: &Slot| slot.kind.is_of_owner() && !slot.kind.is_of_machine();
+            if factor.kind() == SlotKind::DpapiPassphrase && !change.base.slots.iter().any(is_owners) {
+                return Err(VaultError::OnlyOfMachine);
+            }
             let id = insert_slot(change, &factor, label, cost)?;
             let mut event = Event::new(EventKind::SlotAdd);
             event.note = Some(format!("slot {id}: {} {label:?}", factor.kind()));
@@ -163,7 +173,7 @@ impl Unlocked<'_> {
         Ok((id, code))
     }
 
-    /// Removes a key slot; never the last one that opens the vault as its owner.
+    /// Removes a key slot; never the last one that opens the vault as its owner on any machine.
     pub fn remove_slot(&mut self, id: SlotId) -> Result<(), VaultError> {
         self.change(|change| {
             let slots = &change.base.slots;
@@ -171,10 +181,11 @@ impl Unlocked<'_> {
             let kind = slot.kind;
             // With the last passphrase the key files would become the owner's: they never do by a removal.
             let others = slots.iter().filter(|slot| slot.id != id);
-            let owners = others.clone().filter(|slot| is_owner(slots, slot.id)).count();
-            let passphrases = others.clone().filter(|slot| slot.kind == SlotKind::Passphrase).count();
+            let owners =
+                others.clone().filter(|slot| is_owner(slots, slot.id) && !slot.kind.is_of_machine()).count();
+            let passphrases = others.clone().filter(|slot| slot.kind.has_passphrase()).count();
             let keyfiles = others.filter(|slot| slot.kind == SlotKind::KeyFile).count();
-            if owners == 0 || (kind == SlotKind::Passphrase && passphrases == 0 && keyfiles > 0) {
+            if owners == 0 || (kind.has_passphrase() && passphrases == 0 && keyfiles > 0) {
                 return Err(VaultError::LastOwnerSlot(id));
             }
             Slot::delete(change.conn, id)?;
@@ -186,7 +197,7 @@ impl Unlocked<'_> {
         })
     }
 
-    /// Replaces every passphrase by one new one.
+    /// Replaces every passphrase by one new one; where one was needed beside a Windows user, beside this one.
     pub fn change_passphrase(&mut self, new: &Passphrase) -> Result<SlotId, VaultError> {
         self.change_passphrase_costing(new, KdfTarget::Calibrated)
     }
@@ -199,15 +210,24 @@ impl Unlocked<'_> {
     ) -> Result<SlotId, VaultError> {
         self.need_owner()?;
         let cost = Argon2Cost::choose(kdf)?;
-        let factor = Factor::Passphrase(Passphrase::new(new.as_bytes().to_vec()));
+        let new = || Passphrase::new(new.as_bytes().to_vec());
+        let factors = [
+            (Factor::Passphrase(new()), "passphrase"),
+            (Factor::Dpapi(Some(new())), "Windows user and passphrase"),
+        ];
         self.change(|change| {
-            let is_passphrase = |slot: &&Slot| slot.kind == SlotKind::Passphrase;
-            let old: Vec<_> = change.base.slots.iter().filter(is_passphrase).map(|slot| slot.id).collect();
-            if old.is_empty() {
-                return Err(VaultError::NoPassphraseSlot);
+            let slots = &change.base.slots;
+            let old = slots.iter().filter(|slot| slot.kind.has_passphrase()).map(|slot| (slot.id, slot.kind));
+            let old: Vec<_> = old.collect();
+            let mut made = None;
+            for (factor, label) in &factors {
+                if old.iter().any(|(_, kind)| *kind == factor.kind()) {
+                    let id = insert_slot(change, factor, label, cost)?;
+                    made = made.or(Some(id));
+                }
             }
-            let id = insert_slot(change, &factor, "passphrase", cost)?;
-            old.iter().try_for_each(|id| Slot::delete(change.conn, *id))?;
+            let id = made.ok_or(VaultError::NoPassphraseSlot)?;
+            old.iter().try_for_each(|(id, _)| Slot::delete(change.conn, *id))?;
             change.update_slots()?;
             let mut event = Event::new(EventKind::Passwd);
             event.note = Some(format!("slot {id}"));

@@ -132,7 +132,7 @@ impl Unlocked<'_> {
         let fresh = parent.join(format!(".envseal-backup-{}", files::random_suffix()?));
         let written = self.write_backup(&fresh).and_then(|report| {
             files::rename_new(&fresh, file).map_err(failed)?;
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+            files::sync_directory(parent).map_err(failed)?;
             Ok(report)
         });
         if written.is_err() {

@@ -59,12 +59,12 @@ impl Base {
 }
 
 /// Whether a slot opens the vault as its owner: a passphrase and a recovery code do, a key file where there is no
-/// passphrase.
+/// passphrase. A Windows user without a passphrase never does: that is every program of the user's.
 pub(crate) fn is_owner(slots: &[Slot], id: SlotId) -> bool {
     let kind = slots.iter().find(|slot| slot.id == id).map(|slot| slot.kind);
     match kind {
-        Some(SlotKind::KeyFile) => slots.iter().all(|slot| slot.kind != SlotKind::Passphrase),
-        Some(_) => true,
+        Some(SlotKind::KeyFile) => slots.iter().all(|slot| !slot.kind.has_passphrase()),
+        Some(kind) => kind.is_of_owner(),
         None => false,
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::ErrorKind;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -12,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::files::Dir;
+use crate::files::{self, Dir, FileId};
 use crate::{VaultError, header, schema};
 
 /// The vault file's name in its directory.
@@ -82,8 +80,8 @@ impl Db {
         work: impl FnOnce(&Connection) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)?;
-        let there = dir.check(FILE)?.map(|stat| (stat.st_dev, stat.st_ino));
-        if there.is_none() || there != self.inode() {
+        let there = dir.check(FILE)?.map(|found| found.id);
+        if there.is_none() || there != self.identity() {
             return Err(VaultError::Replaced);
         }
         schema::check(&tx)?;
@@ -92,9 +90,9 @@ impl Db {
         Ok(done)
     }
 
-    /// Device and inode of the open file.
-    fn inode(&self) -> Option<(u64, u64)> {
-        self.handle.metadata().ok().map(|mine| (mine.dev(), mine.ino()))
+    /// Which file the open one is.
+    fn identity(&self) -> Option<FileId> {
+        files::identity(&self.handle).ok()
     }
 
     /// Moves the write-ahead log into the file, as far as nobody else needs it.
@@ -119,8 +117,8 @@ impl Drop for Db {
     /// The last to close moves the log into the file and removes it, by its path: not where another file has been put
     /// since, whose log it would be.
     fn drop(&mut self) {
-        let there = self.path.symlink_metadata().ok().map(|there| (there.dev(), there.ino()));
-        if there.is_some() && there == self.inode() {
+        let there = files::identity_at(&self.path).ok();
+        if there.is_some() && there == self.identity() {
             let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
         }
     }
@@ -162,22 +160,21 @@ fn settle(conn: &Connection) -> Result<(), VaultError> {
 /// Closing any handle of a file drops all locks that the process has on it through others (fcntl(2)), SQLite's too.
 /// So there is one, shared, that is closed when no vault of this file is open any more.
 fn handle(dir: &Dir) -> Result<Arc<File>, VaultError> {
-    type Open = HashMap<(u64, u64), Weak<File>>;
+    type Open = HashMap<FileId, Weak<File>>;
     static OPEN: Mutex<Option<Open>> = Mutex::new(None);
 
     let failed = |error: std::io::Error| VaultError::io(dir.path().join(FILE).display().to_string(), error);
-    let stat = dir.check(FILE)?.ok_or_else(|| VaultError::NoVault { dir: dir.path().into() })?;
+    let found = dir.check(FILE)?.ok_or_else(|| VaultError::NoVault { dir: dir.path().into() })?;
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let open = open.get_or_insert_default();
     open.retain(|_, file| file.strong_count() > 0);
-    if let Some(file) = open.get(&(stat.st_dev, stat.st_ino)).and_then(Weak::upgrade) {
+    if let Some(file) = open.get(&found.id).and_then(Weak::upgrade) {
         return Ok(file);
     }
     // For writing, although nothing is written through it: a file that cannot be written is refused before SQLite
     // makes its helpers beside it, which would take over its mode.
     let file = Arc::new(dir.file(FILE, true).map_err(failed)?);
-    let found = file.metadata().map_err(failed)?;
-    open.insert((found.dev(), found.ino()), Arc::downgrade(&file));
+    open.insert(files::identity(&file).map_err(failed)?, Arc::downgrade(&file));
     Ok(file)
 }
 
@@ -187,13 +184,10 @@ fn check_header(dir: &Dir, file: &File) -> Result<(), VaultError> {
     let mut tries = 0;
     loop {
         let mut bytes = [0; header::LEN];
-        let length = match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => file.metadata().map_err(failed)?.len(),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => file.metadata().map_err(failed)?.len(),
-            Err(error) => return Err(failed(error)),
-        };
+        read_start(file, &mut bytes).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
         let here = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
-        let complete = dir.check("vault.db-wal")?.is_none_or(|wal| wal.st_size == 0);
+        let complete = dir.check("vault.db-wal")?.is_none_or(|wal| wal.len == 0);
         match header::check(&bytes[..here], length, complete, &path) {
             // Another process may have moved its log into the file, header first, and finished in between: its log
             // is gone only when all pages are there.
@@ -201,4 +195,18 @@ fn check_header(dir: &Dir, file: &File) -> Result<(), VaultError> {
             done => return done,
         }
     }
+}
+
+/// Reads the first bytes of a file, or all that there are.
+fn read_start(file: &File, bytes: &mut [u8]) -> std::io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match files::read_at(file, &mut bytes[done..], done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

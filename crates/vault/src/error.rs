@@ -201,9 +201,22 @@ pub enum VaultError {
     /// Nobody could open the vault as its owner any more.
     #[error("key slot {0} is the last one that opens the vault as its owner")]
     LastOwnerSlot(SlotId),
-    /// The key file may run what is allowed, and no more.
-    #[error("a key file does not suffice for this")]
+    /// The key file, or the Windows user alone, may run what is allowed, and no more.
+    #[cfg_attr(not(windows), error("a key file does not suffice for this"))]
+    #[cfg_attr(windows, error("a key file, or the Windows user alone, does not suffice for this"))]
     NeedsOwner,
+    /// What opens on one machine only would be the owner's only way in.
+    #[error(
+        "a key slot of this Windows user cannot be the owner's only one, since it is lost with the machine: add a \
+         passphrase or a recovery code first"
+    )]
+    OnlyOfMachine,
+    /// The system has no DPAPI.
+    #[error(
+        "a dpapi key slot is not available on this system: it is bound to a Windows user; open the vault by another \
+         one, or remove it"
+    )]
+    OnlyOnWindows,
     /// The file to write is there already.
     #[error("{} exists already", path.display())]
     FileExists {
@@ -246,6 +259,9 @@ pub enum VaultError {
     /// No locked memory.
     #[error("no memory for keys: {0}")]
     Memory(io::Error),
+    /// DPAPI did not encrypt.
+    #[error("Windows did not encrypt the key slot for this user (DPAPI): {0}")]
+    Dpapi(String),
     /// Key derivation failed.
     #[error("the key derivation failed: {0}")]
     Kdf(String),
@@ -358,6 +374,9 @@ pub enum UnlockError {
     /// What was given opens no key slot of its kind.
     #[error("wrong passphrase, recovery code or key file")]
     Wrong,
+    /// No key slot is this Windows user's.
+    #[error("no key slot of this vault was made by this Windows user on this machine")]
+    NotThisUser,
     /// The vault is damaged, was changed by somebody else, or cannot be used.
     #[error(transparent)]
     Vault(#[from] VaultError),

@@ -289,18 +289,42 @@ mod os_text {
         }
     }
 
+    /// UTF-8 where it is; else the bytes of Unix, or the 16-bit units of Windows.
     #[derive(Serialize, Deserialize)]
     #[serde(untagged)]
     enum Form {
         Text(String),
         Encoded(Vec<u8>),
+        Wide { wide: Vec<u16> },
+    }
+
+    #[cfg(unix)]
+    fn encode(text: &OsStr) -> Form {
+        Form::Encoded(std::os::unix::ffi::OsStrExt::as_bytes(text).to_vec())
+    }
+
+    #[cfg(windows)]
+    fn encode(text: &OsStr) -> Form {
+        Form::Wide { wide: std::os::windows::ffi::OsStrExt::encode_wide(text).collect() }
+    }
+
+    /// The text of a form of this system's.
+    fn decode(form: Form) -> Option<OsString> {
+        match form {
+            Form::Text(text) => Some(text.into()),
+            #[cfg(unix)]
+            Form::Encoded(bytes) => Some(std::os::unix::ffi::OsStringExt::from_vec(bytes)),
+            #[cfg(windows)]
+            Form::Wide { wide } => Some(std::os::windows::ffi::OsStringExt::from_wide(&wide)),
+            _ => None,
+        }
     }
 
     impl Serialize for OsText {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             match self.0.to_str() {
                 Some(text) => Form::Text(text.to_owned()),
-                None => Form::Encoded(self.0.as_encoded_bytes().to_vec()),
+                None => encode(&self.0),
             }
             .serialize(serializer)
         }
@@ -308,13 +332,8 @@ mod os_text {
 
     impl<'de> Deserialize<'de> for OsText {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            match Form::deserialize(deserializer)? {
-                Form::Text(text) => Ok(Self(text.into())),
-                #[cfg(unix)]
-                Form::Encoded(bytes) => Ok(Self(std::os::unix::ffi::OsStringExt::from_vec(bytes))),
-                #[cfg(not(unix))]
-                Form::Encoded(_) => Err(serde::de::Error::custom("bytes of another operating system")),
-            }
+            let text = decode(Form::deserialize(deserializer)?);
+            text.map(Self).ok_or_else(|| serde::de::Error::custom("a text of another operating system"))
         }
     }
 }
@@ -385,5 +404,22 @@ mod tests {
             let json = serde_json::to_string(&text).unwrap();
             assert_eq!(serde_json::from_str::<OsText>(&json).unwrap(), text);
         }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn arguments_that_are_not_unicode_survive_json() {
+        use std::os::windows::ffi::OsStringExt;
+        for units in [vec![0x61], vec![0xd800, 0x61], vec![0xdc00], vec![]] {
+            let text = OsText(std::ffi::OsString::from_wide(&units));
+            let json = serde_json::to_string(&text).unwrap();
+            assert_eq!(serde_json::from_str::<OsText>(&json).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_text_of_another_operating_system_is_refused() {
+        let foreign = if cfg!(windows) { "[255,97]" } else { r#"{"wide":[55296]}"# };
+        assert!(serde_json::from_str::<OsText>(foreign).is_err());
     }
 }

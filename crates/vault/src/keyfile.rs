@@ -1,6 +1,7 @@
 //! A key file: random bytes on disk that open the vault on a machine with nobody at it.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -57,18 +58,17 @@ impl KeyFile {
     }
 
     /// Reads a key file. It must be a regular file, not a symbolic link, of this user or of root, that nobody else
-    /// can read or write.
+    /// can read or write; on Windows, nobody but the system and its administrators.
     pub fn read(path: &Path) -> Result<Self, InvalidKeyFile> {
         let failed = |source: io::Error| InvalidKeyFile::Io { path: path.into(), source };
         let file = crate::files::open_plain(path).map_err(failed)?;
-        let refused = |why: String| InvalidKeyFile::Unsafe { path: path.into(), why };
-        crate::files::check_private(&file, true).map_err(failed)?.map_or(Ok(()), |why| Err(refused(why)))?;
+        check(&file, path)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(Self::MAX_LEN + 1));
         file.take(Self::MAX_LEN as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         Self::new(bytes)
     }
 
-    /// Reads a key file, or makes one of 64 random bytes, mode 0600, when there is none.
+    /// Reads a key file, or makes one of 64 random bytes, for this user alone, when there is none.
     pub fn read_or_create(path: &Path) -> Result<Self, InvalidKeyFile> {
         let failed = |source: io::Error| InvalidKeyFile::Io { path: path.into(), source };
         let mut file = match crate::files::create_private(path) {
@@ -76,6 +76,12 @@ impl KeyFile {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Self::read(path),
             Err(error) => return Err(failed(error)),
         };
+        // A file system may keep no permissions.
+        if let Err(error) = check(&file, path) {
+            drop(file);
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         let mut bytes = Zeroizing::new(vec![0; 64]);
         getrandom::fill(&mut bytes).map_err(|error| failed(io::Error::other(error.to_string())))?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
@@ -87,6 +93,15 @@ impl KeyFile {
     }
 }
 
+/// Refuses a file that others can read or replace.
+fn check(file: &File, path: &Path) -> Result<(), InvalidKeyFile> {
+    let checked = crate::files::check_private(file, true);
+    match checked.map_err(|source| InvalidKeyFile::Io { path: path.into(), source })? {
+        Some(why) => Err(InvalidKeyFile::Unsafe { path: path.into(), why }),
+        None => Ok(()),
+    }
+}
+
 impl fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyFile(..)")
@@ -95,9 +110,24 @@ impl fmt::Debug for KeyFile {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
     use super::*;
+
+    /// Lets others reach a file, in each way that is to be refused.
+    #[cfg(unix)]
+    fn loosened(path: &Path, test: impl Fn()) {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        for mode in [0o640, 0o604, 0o660] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+            test();
+        }
+    }
+
+    #[cfg(windows)]
+    fn loosened(path: &Path, test: impl Fn()) {
+        crate::files::loosen(path);
+        test();
+    }
 
     #[test]
     fn a_key_file_that_others_can_read_is_refused() {
@@ -106,19 +136,18 @@ mod tests {
         let made = KeyFile::read_or_create(&path).unwrap();
         assert_eq!(KeyFile::read(&path).unwrap().as_bytes(), made.as_bytes());
         assert_eq!(KeyFile::read_or_create(&path).unwrap().as_bytes(), made.as_bytes());
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        for mode in [0o640, 0o604, 0o660] {
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            assert!(matches!(KeyFile::read(&path), Err(InvalidKeyFile::Unsafe { .. })), "{mode:o}");
-        }
+        loosened(&path, || assert!(matches!(KeyFile::read(&path), Err(InvalidKeyFile::Unsafe { .. }))));
     }
 
     #[test]
     fn what_is_no_plain_file_is_no_key_file() {
         let dir = tempfile::tempdir().unwrap();
         KeyFile::read_or_create(&dir.path().join("key")).unwrap();
-        symlink("key", dir.path().join("link")).unwrap();
-        assert!(KeyFile::read(&dir.path().join("link")).is_err());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("key", dir.path().join("link")).unwrap();
+            assert!(KeyFile::read(&dir.path().join("link")).is_err());
+        }
         assert!(KeyFile::read(dir.path()).is_err());
         assert!(KeyFile::read(&dir.path().join("none")).is_err());
     }

@@ -15,6 +15,7 @@ mod clock;
 mod confinement;
 mod db;
 mod digest;
+mod dpapi;
 mod encode;
 mod entry;
 mod error;
@@ -33,6 +34,9 @@ mod log_key;
 mod manifest;
 mod memory;
 mod name;
+#[cfg_attr(unix, path = "platform/unix.rs")]
+#[cfg_attr(windows, path = "platform/windows.rs")]
+mod platform;
 mod recovery;
 mod restore;
 mod row;
@@ -45,6 +49,8 @@ mod unlock;
 mod unlocked;
 mod vault;
 mod verify;
+#[cfg(windows)]
+mod windows;
 mod witness;
 
 pub use access::{NewSlot, Released};
@@ -65,6 +71,8 @@ pub use keys::VaultId;
 pub use log::AuditRow;
 pub use log_check::AuditReport;
 pub use name::{InvalidName, InvalidVariable, SecretName, Variable};
+#[cfg(windows)]
+pub use platform::default_directory;
 pub use recovery::{InvalidRecoveryCode, RecoveryCode};
 pub use restore::{RestoreOptions, RestoreReport, restore, restore_with};
 pub use secret::{InvalidValue, Passphrase, SecretBytes};

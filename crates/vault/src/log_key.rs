@@ -4,11 +4,10 @@
 //! place. It may lag behind the rows (a writer was killed), never run ahead of them: rows are synced first.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 
 use crate::VaultError;
 use crate::encode::Transcript;
-use crate::files::{Dir, lock};
+use crate::files::{Dir, lock, read_at, write_at};
 use crate::keys::{SubKey, VaultId};
 
 /// The key file's name in the vault's directory.
@@ -77,7 +76,7 @@ fn open(dir: &Dir) -> Result<File, VaultError> {
 
 fn read_locked(file: &File, id: VaultId) -> Result<KeyState, VaultError> {
     let mut bytes = zeroize::Zeroizing::new([0; LEN + 1]);
-    let length = file.read_at(bytes.as_mut_slice(), 0).map_err(failed)?;
+    let length = read_at(file, bytes.as_mut_slice(), 0).map_err(failed)?;
     KeyState::parse(&bytes[..length], id)
 }
 
@@ -90,7 +89,7 @@ pub(crate) fn read(dir: &Dir, id: VaultId) -> Result<KeyState, VaultError> {
 pub(crate) fn advance(dir: &Dir, id: VaultId, state: &KeyState) -> Result<(), VaultError> {
     let file = open(dir)?;
     if read_locked(&file, id)?.sequence < state.sequence {
-        file.write_all_at(&state.encode(id), 0).map_err(failed)?;
+        write_at(&file, &state.encode(id), 0).map_err(failed)?;
     }
     Ok(())
 }
@@ -99,7 +98,7 @@ pub(crate) fn advance(dir: &Dir, id: VaultId, state: &KeyState) -> Result<(), Va
 pub(crate) fn replace(dir: &Dir, id: VaultId, state: &KeyState) -> Result<(), VaultError> {
     let name = format!("{FILE}.{}", crate::files::random_suffix()?);
     let written = dir.create(&name).and_then(|file| {
-        file.write_all_at(&state.encode(id), 0)?;
+        write_at(&file, &state.encode(id), 0)?;
         file.sync_all()?;
         dir.rename(&name, FILE)?;
         dir.sync()

@@ -88,7 +88,13 @@ pub fn restore_with(
     database.checkpoint()?;
     drop(database);
     log_key::replace(&scratch.0, vault, &rebuilt.end.state())?;
-    let replaced = if there { Some(keep_old(&at, &key)?) } else { None };
+    let replaced = if there {
+        at.wait_until_replaceable(db::FILE)
+            .map_err(|error| VaultError::io(beside(&at, db::FILE).display().to_string(), error))?;
+        Some(keep_old(&at, &key)?)
+    } else {
+        None
+    };
     install(&at, &scratch, there)?;
     let _ = witness.record(&key, rebuilt.counter, fingerprint);
     Ok(RestoreReport {

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::encode::Transcript;
 use crate::kdf::Argon2Cost;
 use crate::keys::{self, SubKey, VaultId, VaultKey};
 use crate::row::{signed, unsigned};
-use crate::{KeyFile, Passphrase, RecoveryCode, VaultError};
+use crate::{KeyFile, Passphrase, RecoveryCode, VaultError, dpapi};
 
 /// A key slot's number within its vault. Never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -34,11 +35,37 @@ pub enum SlotKind {
     Recovery,
     /// A key file.
     KeyFile,
+    /// A Windows user on one machine, through DPAPI.
+    Dpapi,
+    /// The same, and a passphrase: both are needed.
+    #[serde(rename = "dpapi+passphrase")]
+    DpapiPassphrase,
 }
 
 impl SlotKind {
-    const WORDS: [(Self, &'static str); 3] =
-        [(Self::Passphrase, "passphrase"), (Self::Recovery, "recovery"), (Self::KeyFile, "keyfile")];
+    const WORDS: [(Self, &'static str); 5] = [
+        (Self::Passphrase, "passphrase"),
+        (Self::Recovery, "recovery"),
+        (Self::KeyFile, "keyfile"),
+        (Self::Dpapi, "dpapi"),
+        (Self::DpapiPassphrase, "dpapi+passphrase"),
+    ];
+
+    /// Whether it takes something that only the owner knows; the other kinds lie on the machine for whoever runs as
+    /// the owner.
+    pub(crate) const fn is_of_owner(self) -> bool {
+        matches!(self, Self::Passphrase | Self::Recovery | Self::DpapiPassphrase)
+    }
+
+    /// Whether a passphrase is needed to open it.
+    pub(crate) const fn has_passphrase(self) -> bool {
+        matches!(self, Self::Passphrase | Self::DpapiPassphrase)
+    }
+
+    /// Whether it opens on one machine only, and is lost with it.
+    pub(crate) const fn is_of_machine(self) -> bool {
+        matches!(self, Self::Dpapi | Self::DpapiPassphrase)
+    }
 
     const fn word(self) -> &'static str {
         Self::WORDS[self as usize].1
@@ -79,17 +106,11 @@ pub struct SlotInfo {
 impl SlotInfo {
     /// The derivation and its cost in a few words.
     pub fn cost(&self) -> String {
-        match self.argon2id {
-            Some(cost) => {
-                format!(
-                    "argon2id {} MiB, {} passes, {} lanes",
-                    cost.memory_kib >> 10,
-                    cost.passes,
-                    cost.lanes
-                )
-            }
-            None => "hkdf-sha256".into(),
-        }
+        let bound = if self.kind.is_of_machine() { "dpapi" } else { "hkdf-sha256" };
+        let Some(cost) = self.argon2id else { return bound.into() };
+        let stretched =
+            format!("argon2id {} MiB, {} passes, {} lanes", cost.memory_kib >> 10, cost.passes, cost.lanes);
+        if self.kind.is_of_machine() { format!("{bound}, {stretched}") } else { stretched }
     }
 }
 
@@ -103,6 +124,8 @@ pub enum Factor {
     Recovery(RecoveryCode),
     /// A key file.
     KeyFile(KeyFile),
+    /// The Windows user whose process this is, and the passphrase where the slot wants one too.
+    Dpapi(Option<Passphrase>),
 }
 
 impl Factor {
@@ -112,6 +135,8 @@ impl Factor {
             Self::Passphrase(_) => SlotKind::Passphrase,
             Self::Recovery(_) => SlotKind::Recovery,
             Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Dpapi(None) => SlotKind::Dpapi,
+            Self::Dpapi(Some(_)) => SlotKind::DpapiPassphrase,
         }
     }
 
@@ -120,16 +145,23 @@ impl Factor {
             Self::Passphrase(passphrase) => passphrase.as_bytes(),
             Self::Recovery(code) => code.as_bytes(),
             Self::KeyFile(file) => file.as_bytes(),
+            Self::Dpapi(passphrase) => passphrase.as_ref().map_or(&[], Passphrase::as_bytes),
         }
     }
 }
 
 /// A slot's parameters as they are stored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kdf", rename_all = "lowercase")]
 enum Parameters {
     Argon2id(Argon2Cost),
     Hkdf,
+    Dpapi {
+        blob: Vec<u8>,
+        /// The cost of the passphrase that is needed too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        argon2id: Option<Argon2Cost>,
+    },
 }
 
 /// A slot as it is stored, in the vault and in front of a backup.
@@ -156,9 +188,14 @@ impl Slot {
         label: &str,
         cost: Argon2Cost,
     ) -> Result<Self, VaultError> {
-        let parameters = match factor.kind() {
-            SlotKind::Passphrase => Parameters::Argon2id(cost),
-            SlotKind::Recovery | SlotKind::KeyFile => Parameters::Hkdf,
+        let salt = keys::random::<32>()?;
+        let parameters = match factor {
+            Factor::Passphrase(_) => Parameters::Argon2id(cost),
+            Factor::Recovery(_) | Factor::KeyFile(_) => Parameters::Hkdf,
+            Factor::Dpapi(passphrase) => Parameters::Dpapi {
+                blob: dpapi::seal(key.id(), &salt)?,
+                argon2id: passphrase.as_ref().map(|_| cost),
+            },
         };
         let mut slot = Self {
             id,
@@ -167,11 +204,12 @@ impl Slot {
             created: crate::clock::now(),
             parameters: serde_json::to_string(&parameters)
                 .map_err(|error| VaultError::Kdf(error.to_string()))?,
-            salt: keys::random::<32>()?.to_vec(),
+            salt: salt.to_vec(),
             wrapped: Vec::new(),
             checksum: Vec::new(),
         };
-        let wrapping = derive(parameters, factor, &slot.salt)?;
+        let wrapping = derive(&parameters, factor, key.id(), &slot.salt)?;
+        let wrapping = wrapping.ok_or_else(|| VaultError::Kdf("the factor does not fit its slot".into()))?;
         slot.wrapped = keys::wrap(&wrapping, &slot.bound(key.id()), key.expose())?;
         slot.checksum = slot.sum(key.id()).to_vec();
         Ok(slot)
@@ -179,10 +217,10 @@ impl Slot {
 
     /// The slot as it is listed; an error when it is none that this version makes.
     pub(crate) fn info(&self, vault: VaultId) -> Result<SlotInfo, VaultError> {
-        let parameters = self.parameters(vault)?;
-        let argon2id = match parameters {
+        let argon2id = match self.parameters(vault)? {
             Parameters::Argon2id(cost) => Some(cost),
             Parameters::Hkdf => None,
+            Parameters::Dpapi { argon2id, .. } => argon2id,
         };
         let Self { id, kind, created, .. } = *self;
         Ok(SlotInfo { id, kind, label: self.label.clone(), created, argon2id })
@@ -195,9 +233,14 @@ impl Slot {
         }
         let parameters: Parameters =
             serde_json::from_str(&self.parameters).map_err(|_| damaged("its parameters cannot be read"))?;
-        let fits = match (self.kind, parameters) {
+        let fits = match (self.kind, &parameters) {
             (SlotKind::Passphrase, Parameters::Argon2id(cost)) => cost.is_bounded(),
             (SlotKind::Recovery | SlotKind::KeyFile, Parameters::Hkdf) => true,
+            (SlotKind::Dpapi | SlotKind::DpapiPassphrase, Parameters::Dpapi { blob, argon2id }) => {
+                blob.len() <= dpapi::LONGEST_BLOB
+                    && argon2id.is_some() == self.kind.has_passphrase()
+                    && argon2id.is_none_or(Argon2Cost::is_bounded)
+            }
             _ => false,
         };
         if !fits || self.salt.len() != 32 {
@@ -292,12 +335,15 @@ pub(crate) fn open(
     vault: VaultId,
     factor: &Factor,
 ) -> Result<Option<(VaultKey, SlotId)>, VaultError> {
+    if factor.kind().is_of_machine() && !cfg!(windows) {
+        return Err(VaultError::OnlyOnWindows);
+    }
     let readable = slots.iter().map(|slot| Ok((slot, slot.parameters(vault)?)));
     let readable = readable.collect::<Result<Vec<_>, VaultError>>()?;
     let mut opened = None;
     for (slot, parameters) in readable.into_iter().filter(|(slot, _)| slot.kind == factor.kind()) {
-        let wrapping = derive(parameters, factor, &slot.salt)?;
-        let key = keys::unwrap_key(&wrapping, &slot.bound(vault), &slot.wrapped);
+        let wrapping = derive(&parameters, factor, vault, &slot.salt)?;
+        let key = wrapping.and_then(|key| keys::unwrap_key(&key, &slot.bound(vault), &slot.wrapped));
         if let (Some(key), None) = (key, &opened) {
             opened = Some((VaultKey::from_bytes(key.as_slice(), vault)?, slot.id));
         }
@@ -305,12 +351,26 @@ pub(crate) fn open(
     Ok(opened)
 }
 
-fn derive(parameters: Parameters, factor: &Factor, salt: &[u8]) -> Result<SubKey, VaultError> {
+/// The key that a slot is wrapped under; `None` when Windows does not give this user its part.
+fn derive(
+    parameters: &Parameters,
+    factor: &Factor,
+    vault: VaultId,
+    salt: &[u8],
+) -> Result<Option<SubKey>, VaultError> {
+    let info = Transcript::new("slot key").text(factor.kind().word());
     match parameters {
-        Parameters::Argon2id(cost) => cost.derive(factor.bytes(), salt),
+        Parameters::Argon2id(cost) => cost.derive(factor.bytes(), salt).map(Some),
         // 160 bits and more of randomness need no stretching.
-        Parameters::Hkdf => {
-            Ok(keys::derive(salt, factor.bytes(), &Transcript::new("slot key").text(factor.kind().word())))
+        Parameters::Hkdf => Ok(Some(keys::derive(salt, factor.bytes(), &info))),
+        Parameters::Dpapi { blob, argon2id } => {
+            // The passphrase first: how long this takes does not tell whose blob it is.
+            let stretched = argon2id.map(|cost| cost.derive(factor.bytes(), salt)).transpose()?;
+            let Some(kept) = dpapi::open(vault, salt, blob)? else { return Ok(None) };
+            let mut both = Zeroizing::new(Vec::with_capacity(64));
+            both.extend_from_slice(kept.as_slice());
+            both.extend_from_slice(stretched.as_ref().map_or(&[], |key| key.as_slice()));
+            Ok(Some(keys::derive(salt, &both, &info)))
         }
     }
 }

@@ -47,7 +47,10 @@ impl Vault {
             conn.execute("UPDATE state SET failures = min(max(failures, 0), 1000000000) + 1", ())?;
             Ok(())
         })?;
-        Err(UnlockError::Wrong)
+        Err(match factor.kind() {
+            SlotKind::Dpapi => UnlockError::NotThisUser,
+            _ => UnlockError::Wrong,
+        })
     }
 
     /// Unlocks with a factor that was proven to open this vault.
@@ -113,8 +116,8 @@ impl Vault {
             // With the slots in doubt, a key file is nobody's word.
             let owner = match Base::load(conn, &key, 0) {
                 Ok(base) => is_owner(&base.slots, slot),
-                Err(VaultError::SlotsChanged | VaultError::ManifestChanged) => kind != SlotKind::KeyFile,
-                Err(_) if kind != SlotKind::KeyFile => true,
+                Err(VaultError::SlotsChanged | VaultError::ManifestChanged) => kind.is_of_owner(),
+                Err(_) if kind.is_of_owner() => true,
                 Err(error) => return Err(error),
             };
             if !owner {

@@ -60,7 +60,8 @@ impl std::fmt::Debug for Unlocked<'_> {
 
 impl Unlocked<'_> {
     /// Whether the vault was opened as its owner: by passphrase or recovery code, or by the key file of a vault that
-    /// has no passphrase. Another key file may use what is allowed, and change nothing.
+    /// has no passphrase. Another key file, or a Windows user without a passphrase, may use what is allowed, and change
+    /// nothing.
     pub fn is_owner(&self) -> bool {
         self.owner
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::encode::Transcript;
 use crate::files::Dir;
 use crate::keys::{VaultId, VaultKey, purpose};
-use crate::{VaultError, files};
+use crate::{VaultError, files, platform};
 
 /// Where the notes are kept.
 #[derive(Clone, Debug, Default)]
@@ -33,16 +33,12 @@ pub(crate) struct Seen {
 }
 
 impl Witness {
-    /// The platform's places: `$XDG_STATE_HOME/envseal`, else `~/.local/state/envseal`, and
-    /// `$XDG_RUNTIME_DIR/envseal` where there is one (XDG Base Directory Specification).
+    /// The platform's places. Unix: `$XDG_STATE_HOME/envseal`, else `~/.local/state/envseal`, and
+    /// `$XDG_RUNTIME_DIR/envseal` where there is one (XDG Base Directory Specification). Windows:
+    /// `%LOCALAPPDATA%\envseal-state`, as the system knows it.
     pub fn of_platform() -> Self {
-        let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home =
-            || std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state"));
-        Self::in_directories(
-            set("XDG_STATE_HOME").or_else(home).map(|dir| dir.join("envseal")),
-            set("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir()).map(|dir| dir.join("envseal")),
-        )
+        let (state, runtime) = platform::note_directories();
+        Self::in_directories(state, runtime)
     }
 
     /// These directories; they are made when they are not there.
@@ -68,8 +64,10 @@ impl Witness {
         if self.state.is_none() {
             return Self::NOWHERE;
         }
-        let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
-        Transcript::new("place").bytes(&machine).bytes(dir.as_os_str().as_encoded_bytes()).sha256()
+        Transcript::new("place")
+            .bytes(&platform::machine())
+            .bytes(dir.as_os_str().as_encoded_bytes())
+            .sha256()
     }
 
     /// The highest counters noted under the vault key's MAC.

@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::os::unix::fs::{PermissionsExt, symlink};
-
 use envseal_vault::*;
 use support::*;
 
@@ -57,7 +55,7 @@ fn put(place: &Place, bytes: &[u8]) {
     }
     std::fs::remove_file(place.file("vault.db")).unwrap();
     std::fs::write(place.file("vault.db"), bytes).unwrap();
-    std::fs::set_permissions(place.file("vault.db"), PermissionsExt::from_mode(0o600)).unwrap();
+    make_private(&place.file("vault.db"));
 }
 
 #[test]
@@ -167,7 +165,7 @@ fn files_of_others_and_of_later_versions_are_refused_by_name() {
 
     std::fs::remove_file(place.file("vault.db")).unwrap();
     rusqlite::Connection::open(place.file("vault.db")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
-    std::fs::set_permissions(place.file("vault.db"), PermissionsExt::from_mode(0o600)).unwrap();
+    make_private(&place.file("vault.db"));
     assert!(matches!(refused(&place), VaultError::Foreign { .. }));
 }
 
@@ -177,7 +175,7 @@ fn no_vault_is_said_to_be_none() {
     assert!(matches!(first_error(&place), Some(VaultError::NoVault { .. })));
     assert!(!Vault::exists(&place.dir()));
     std::fs::create_dir(place.dir()).unwrap();
-    std::fs::set_permissions(place.dir(), PermissionsExt::from_mode(0o700)).unwrap();
+    make_private(&place.dir());
     let error = first_error(&place).unwrap();
     assert!(matches!(error, VaultError::NoVault { .. }) && !error.is_damage(), "{error}");
 }
@@ -197,8 +195,11 @@ fn a_vault_is_never_made_over_another() {
     ));
 }
 
+#[cfg(unix)]
 #[test]
 fn linked_and_loose_paths_are_refused() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     for file in ["vault.db", "vault.db-wal", "vault.db-shm", "audit.key"] {
         let place = filled();
         if file == "vault.db" || file == "audit.key" {
@@ -223,8 +224,11 @@ fn linked_and_loose_paths_are_refused() {
     assert!(matches!(first_error(&place), Some(VaultError::Unsafe { .. })));
 }
 
+#[cfg(unix)]
 #[test]
 fn everything_that_is_made_is_private_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+
     let old = rustix::process::umask(rustix::fs::Mode::empty());
     let place = filled();
     let vault = place.open();
@@ -246,7 +250,7 @@ fn everything_that_is_made_is_private_whatever_the_umask() {
 fn a_log_left_by_another_file_is_not_played_into_a_new_vault() {
     let place = Place::empty();
     std::fs::create_dir(place.dir()).unwrap();
-    std::fs::set_permissions(place.dir(), PermissionsExt::from_mode(0o700)).unwrap();
+    make_private(&place.dir());
     let old = filled();
     let mut vault = old.open();
     vault.append(&run()).unwrap();

@@ -3,7 +3,6 @@
 mod support;
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 
 use envseal_vault::*;
 use proptest::collection::vec;
@@ -19,8 +18,21 @@ fn digest() -> impl Strategy<Value = Digest> {
     any::<[u8; 32]>().prop_map(Digest::new)
 }
 
+/// Any text of the operating system, valid Unicode or not.
+#[cfg(unix)]
 fn text() -> impl Strategy<Value = OsText> {
+    use std::os::unix::ffi::OsStringExt as _;
+
     vec(any::<u8>(), 0..20).prop_map(|bytes| OsText(OsString::from_vec(bytes)))
+}
+
+#[cfg(windows)]
+fn text() -> impl Strategy<Value = OsText> {
+    use std::os::windows::ffi::OsStringExt as _;
+
+    // Half of the units are surrogates, most of them without their other half.
+    let unit = prop_oneof![any::<u16>(), 0xd800u16..0xe000];
+    vec(unit, 0..20).prop_map(|units| OsText(OsString::from_wide(&units)))
 }
 
 fn file() -> impl Strategy<Value = FileRule> {

@@ -333,6 +333,9 @@ fn a_note_that_was_flipped_counts_as_missing() {
     for dir in ["state", "run"] {
         for entry in std::fs::read_dir(place.top.path().join(dir)).unwrap() {
             let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "witness") {
+                continue;
+            }
             let mut note = std::fs::read(&path).unwrap();
             note[30] ^= 1;
             std::fs::write(path, note).unwrap();
@@ -400,6 +403,7 @@ fn a_manifest_put_back_under_an_open_vault_is_refused() {
     assert!(unlocked.grants().is_err());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_replaced_under_an_open_vault_is_not_written() {
     let place = filled();
@@ -407,7 +411,20 @@ fn a_file_replaced_under_an_open_vault_is_not_written() {
     let copy = std::fs::read(place.file("vault.db")).unwrap();
     std::fs::remove_file(place.file("vault.db")).unwrap();
     std::fs::write(place.file("vault.db"), copy).unwrap();
-    std::fs::set_permissions(place.file("vault.db"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
-        .unwrap();
+    make_private(&place.file("vault.db"));
     assert!(matches!(vault.append(&run()), Err(VaultError::Replaced)));
+}
+
+/// The system does not let it come to that.
+#[cfg(windows)]
+#[test]
+fn a_file_under_an_open_vault_cannot_be_replaced_or_moved_away() {
+    let place = filled();
+    let mut vault = place.open();
+    let (file, other) = (place.file("vault.db"), place.file("other"));
+    std::fs::copy(&file, &other).unwrap();
+    assert!(std::fs::remove_file(&file).is_err());
+    assert!(std::fs::rename(&file, place.file("moved")).is_err());
+    assert!(std::fs::rename(&other, &file).is_err());
+    vault.append(&run()).unwrap();
 }

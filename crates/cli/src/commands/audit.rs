@@ -13,7 +13,7 @@ use crate::output::{self, BOLD, DIM, GREEN, RED, YELLOW, styled};
 const PAGE: usize = 1_000;
 
 /// Shows, checks or writes out the log.
-pub fn audit(context: &Context, args: &Audit) -> Result<u8, Failure> {
+pub fn audit(context: &Context, args: &Audit) -> Result<i32, Failure> {
     match args.action {
         None => show(context, 50),
         Some(AuditAction::Show { last }) => show(context, last),
@@ -78,7 +78,7 @@ fn line(row: &AuditRow) -> String {
     text
 }
 
-fn verify(context: &Context) -> Result<u8, Failure> {
+fn verify(context: &Context) -> Result<i32, Failure> {
     let report = context.unlocked(|unlocked| {
         let report = unlocked.verify_audit()?;
         // A log that is whole beside entries that are not is no good news.
@@ -104,7 +104,7 @@ fn verify(context: &Context) -> Result<u8, Failure> {
                 "{} the log was changed at row {row}: {change}",
                 styled(RED, "envseal:")
             ));
-            Ok(status::DAMAGED)
+            Ok(status::DAMAGED.into())
         }
     }
 }

@@ -3,20 +3,29 @@
 //! Every step is a real call of this same program, shown with what it printed.
 
 use std::ffi::OsStr;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
 use crate::output::{self, BOLD, DIM, styled};
 
+/// A program that prints the secret.
+#[cfg(unix)]
+const PROGRAM: [&str; 3] = [
+    "sh",
+    "-c",
+    r#"printf 'the program got %s characters and prints them: %s\n' "${#DEMO_TOKEN}" "$DEMO_TOKEN""#,
+];
+#[cfg(windows)]
+const PROGRAM: [&str; 4] = ["cmd.exe", "/d", "/c", "echo the program prints: %DEMO_TOKEN%"];
+
 /// Runs the demonstration. Asks nothing, leaves nothing.
 pub fn demo() -> Result<(), Failure> {
     let scratch = Scratch::new()?;
     let demo = Demo { program: own_program()?, home: &scratch.0, passphrase: random_text()? };
     let secret = format!("demo-{}", random_text()?);
-    let show =
-        r#"printf 'the program got %s characters and prints them: %s\n' "${#DEMO_TOKEN}" "$DEMO_TOKEN""#;
+    let asking = |words: &[&'static str]| [words, &PROGRAM].concat();
 
     demo.explain("A new vault, in a throwaway directory. The recovery code would be yours to keep.")?;
     demo.step(&["init", "--kdf-floor"], Input::Nothing, Some(0))?;
@@ -26,19 +35,19 @@ pub fn demo() -> Result<(), Failure> {
     demo.step(&["list"], Input::Nothing, Some(0))?;
 
     demo.explain("A program asks for it. Nobody allowed that: refused, exit status 77, and the line that would allow it.")?;
-    demo.step(&["run", "-s", "DEMO_TOKEN", "--", "sh", "-c", show], Input::Nothing, Some(77))?;
+    demo.step(&asking(&["run", "-s", "DEMO_TOKEN", "--"]), Input::Nothing, Some(77))?;
 
     demo.explain("The owner allows exactly this program with exactly these arguments, for 8 hours.")?;
-    demo.step(&["allow", "-s", "DEMO_TOKEN", "--", "sh", "-c", show], Input::Nothing, Some(0))?;
+    demo.step(&asking(&["allow", "-s", "DEMO_TOKEN", "--"]), Input::Nothing, Some(0))?;
 
     demo.explain("Now it runs, with the secret in its environment. What it prints of the secret is masked.")?;
-    let run = demo.step(&["run", "-s", "DEMO_TOKEN", "--", "sh", "-c", show], Input::Nothing, Some(0))?;
+    let run = demo.step(&asking(&["run", "-s", "DEMO_TOKEN", "--"]), Input::Nothing, Some(0))?;
     if run.contains(&secret) || !run.contains("[envseal:DEMO_TOKEN]") {
         return Err(Failure::other("the demonstration's output was not masked"));
     }
 
     demo.explain("One argument more is another request, which nobody allowed.")?;
-    demo.step(&["run", "-s", "DEMO_TOKEN", "--", "sh", "-c", show, "more"], Input::Nothing, Some(77))?;
+    demo.step(&[asking(&["run", "-s", "DEMO_TOKEN", "--"]), vec!["more"]].concat(), Input::Nothing, Some(77))?;
 
     demo.explain("Everything is in the log, which is chained and authenticated row by row.")?;
     demo.step(&["audit", "show"], Input::Nothing, Some(0))?;
@@ -116,9 +125,7 @@ fn own_program() -> Result<std::path::PathBuf, Failure> {
 /// 32 random hexadecimal digits.
 fn random_text() -> Result<String, Failure> {
     let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|error| Failure::other(format!("/dev/urandom: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| Failure::other(format!("random numbers: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

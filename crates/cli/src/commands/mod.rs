@@ -32,7 +32,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 /// Runs a command; the status is 0 but for `run`, which has its program's, and for checks that found something.
-pub fn run(context: &Context, command: Command) -> Result<u8, Failure> {
+pub fn run(context: &Context, command: Command) -> Result<i32, Failure> {
     match command {
         Command::Init(args) => init::init(context, &args),
         Command::Store(args) => store::store(context, &args),

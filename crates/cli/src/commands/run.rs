@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 /// Runs a program to its end and has its status.
-pub fn run(context: &Context, args: Run) -> Result<u8, Failure> {
+pub fn run(context: &Context, args: Run) -> Result<i32, Failure> {
     let mut vault = context.vault()?;
     let mut owner = context.owner()?;
     let place = Place::here().map_err(|error| Failure::other(format!("the working directory: {error}")))?;
@@ -28,6 +28,5 @@ pub fn run(context: &Context, args: Run) -> Result<u8, Failure> {
         pass: args.pass,
         raw: args.raw,
     };
-    let status = envseal_engine::run(&mut vault, asked, &place, &mut owner)?;
-    Ok(u8::try_from(status & 0xff).unwrap_or(u8::MAX))
+    Ok(envseal_engine::run(&mut vault, asked, &place, &mut owner)?)
 }

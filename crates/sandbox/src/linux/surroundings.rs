@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::path::Path;
 
+use rustix::fs::stat;
 use rustix::process::{Resource, geteuid, getgroups, getrlimit};
 use rustix::thread::{CapabilitySet, capabilities, capability_is_in_bounding_set};
 
@@ -35,8 +36,15 @@ pub(super) fn unanswered(filter: Option<&Filter>) -> Option<&'static str> {
         .then_some("kernel.yama.ptrace_scope forbids pidfd_getfd(2), so that no connect(2) can be judged")
 }
 
+/// The user namespace that belongs to nobody: PROC_USER_INIT_INO of the kernel's linux/nsfs.h.
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
 /// Why a process of this user can read all that the user runs.
 pub(super) fn readable() -> Option<&'static str> {
+    let initial = stat("/proc/self/ns/user").is_ok_and(|found| found.st_ino == INITIAL_USER_NAMESPACE);
+    if !initial {
+        return Some("it runs in a user namespace, whose owner may read all that is in it");
+    }
     let traces = || capability_is_in_bounding_set(CapabilitySet::SYS_PTRACE).unwrap_or(true);
     (geteuid().is_root() && traces())
         .then_some("the user is root, and root's processes may read every process (CAP_SYS_PTRACE)")

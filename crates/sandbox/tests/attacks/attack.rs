@@ -1,6 +1,7 @@
 //! What an attack is: a name, what it tries, where it must be refused, and the two halves that do it.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::{fmt, io};
 
 use envseal_sandbox::{Engine, Tier};
@@ -48,10 +49,47 @@ impl Attack {
     }
 }
 
-/// From which tier on an attack must be refused, by engine; `None`: it is open by design.
+/// How a program is started in its tier: by which engine, and whether through the installed launcher, which gives
+/// it a group that nobody else has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Private,
+    Group,
+    Namespaces,
+}
+
+impl Way {
+    pub fn engine(self) -> Engine {
+        match self {
+            Way::Private | Way::Group => Engine::Private,
+            Way::Namespaces => Engine::Namespaces,
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Way::Private | Way::Namespaces => self.engine().fmt(f),
+            Way::Group => f.write_str("group"),
+        }
+    }
+}
+
+impl FromStr for Way {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Way, ()> {
+        let all = [Way::Private, Way::Group, Way::Namespaces];
+        all.into_iter().find(|way| way.to_string() == text).ok_or(())
+    }
+}
+
+/// From which tier on an attack must be refused, by the way of the start; `None`: it is open by design.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed {
     pub private: Option<Tier>,
+    pub group: Option<Tier>,
     pub namespaces: Option<Tier>,
     /// Where the machine has an execute-only loader installed, Lockdown is closed with namespaces too.
     pub by_loader: bool,
@@ -59,15 +97,16 @@ pub struct Closed {
 
 /// Refused from `tier` on, by both engines.
 pub const fn from(tier: Tier) -> Closed {
-    Closed { private: Some(tier), namespaces: Some(tier), by_loader: false }
+    Closed { private: Some(tier), group: Some(tier), namespaces: Some(tier), by_loader: false }
 }
 
 /// Refused by no tier, and said so.
-pub const NEVER: Closed = Closed { private: None, namespaces: None, by_loader: false };
+pub const NEVER: Closed = Closed { private: None, group: None, namespaces: None, by_loader: false };
 
-/// What reads the program's memory from outside: the sealed image in the private engine; with namespaces,
-/// whose owner the reader is, the installed loader.
-pub const READER: Closed = Closed { private: Some(Tier::Lockdown), namespaces: None, by_loader: true };
+/// What reads the program's memory from outside: the sealed image in the private engine, in every tier the
+/// private group; with namespaces, whose owner the reader is, the installed loader.
+pub const READER: Closed =
+    Closed { private: Some(Tier::Lockdown), group: Some(Tier::None), namespaces: None, by_loader: true };
 
 impl Closed {
     /// The same, but with namespaces from this tier on.
@@ -75,13 +114,19 @@ impl Closed {
         Closed { namespaces: tier, ..self }
     }
 
-    /// Whether it must be refused here. `private`: the machine gives L6 in this cell.
-    pub fn expects(self, tier: Tier, engine: Engine, private: bool) -> bool {
-        let from = match engine {
-            Engine::Private => self.private,
-            Engine::Namespaces => self.namespaces,
+    /// The same, but with the private group from this tier on.
+    pub const fn with_group(self, tier: Option<Tier>) -> Closed {
+        Closed { group: tier, ..self }
+    }
+
+    /// Whether it must be refused here. `loader`: the machine has the loader installed.
+    pub fn expects(self, tier: Tier, way: Way, loader: bool) -> bool {
+        let from = match way {
+            Way::Private => self.private,
+            Way::Group => self.group,
+            Way::Namespaces => self.namespaces,
         };
-        let by_loader = self.by_loader && private && engine == Engine::Namespaces && tier == Tier::Lockdown;
+        let by_loader = self.by_loader && loader && way == Way::Namespaces && tier == Tier::Lockdown;
         by_loader || from.is_some_and(|from| tier >= from)
     }
 }
@@ -189,7 +234,7 @@ impl Args {
         Ok(std::path::Path::new(self.text(name)?).join(beneath))
     }
 
-    pub fn number<N: std::str::FromStr>(&self, name: &str) -> Result<N, Miss> {
+    pub fn number<N: FromStr>(&self, name: &str) -> Result<N, Miss> {
         let text = self.text(name)?;
         text.parse().or_else(|_| fault(format!("{name} is no number: {text}")))
     }

@@ -7,9 +7,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use envseal_sandbox::{Engine, Tier};
+use envseal_sandbox::Tier;
 
-use crate::attack::{Attack, Miss, Tried, fault};
+use crate::attack::{Attack, Miss, Tried, Way, fault};
 use crate::stage::Stage;
 use crate::supervise::{FAILED, NOT_GIVEN, Options};
 
@@ -24,7 +24,7 @@ pub const BROKEN: u8 = 12;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     Unprotected,
-    In(Tier, Engine),
+    In(Tier, Way),
 }
 
 pub struct Cell<'a> {
@@ -80,7 +80,7 @@ impl<'a> Cell<'a> {
         let mut command = Command::new(&self.stage.exe);
         match place {
             Place::Unprotected => command.arg("plain"),
-            Place::In(tier, engine) => command.args(["supervise", &tier.to_string(), &engine.to_string()]),
+            Place::In(tier, way) => command.args(["supervise", &tier.to_string(), &way.to_string()]),
         };
         command.args(options.arguments()).arg("--").arg(program).args(arguments);
         command.envs(options.own_env).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -105,6 +105,11 @@ impl<'a> Cell<'a> {
     /// The attack program, started here.
     pub fn attacker(&self, options: Options, arguments: &[(&str, String)]) -> Result<Launched, Miss> {
         self.launch(options, &self.stage.exe, &self.arguments(arguments))
+    }
+
+    /// The attack program, started elsewhere than here.
+    pub fn attacker_in(&self, place: Place, arguments: &[(&str, String)]) -> Result<Launched, Miss> {
+        self.launch_in(place, Options::default(), &self.stage.exe, &self.arguments(arguments))
     }
 
     /// Runs the attack program outside of the place, as a reader of what is in it.

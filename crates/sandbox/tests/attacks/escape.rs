@@ -43,22 +43,31 @@ pub const ATTACKS: &[Attack] = &[
     )
     .with(|cell| survives(cell, End::Program)),
     watchers("outlives-inner-watcher", "SIGKILL to the parent of the program", from(Tier::None), |args| {
-        attack_watchers(args, &[Signal::KILL], [true, false])
+        attack_watchers(args, &[Signal::KILL], [true, false, false])
     }),
     watchers("outlives-outer-watcher", "SIGKILL to the grandparent", from(Tier::None), |args| {
-        attack_watchers(args, &[Signal::KILL], [false, true])
+        attack_watchers(args, &[Signal::KILL], [false, true, false])
+    }),
+    watchers(
+        "outlives-launcher",
+        "SIGKILL to the great-grandparent: the supervisor, or the launcher in its place",
+        from(Tier::None),
+        |args| attack_watchers(args, &[Signal::KILL], [false, false, true]),
+    ),
+    watchers("freezes-launcher", "SIGSTOP to the great-grandparent", from(Tier::None), |args| {
+        attack_watchers(args, &[Signal::STOP], [false, false, true])
     }),
     watchers("freezes-inner-watcher", "SIGSTOP to the parent", from(Tier::None), |args| {
-        attack_watchers(args, &[Signal::STOP], [true, false])
+        attack_watchers(args, &[Signal::STOP], [true, false, false])
     }),
     watchers("freezes-outer-watcher", "SIGSTOP to the grandparent", from(Tier::None), |args| {
-        attack_watchers(args, &[Signal::STOP], [false, true])
+        attack_watchers(args, &[Signal::STOP], [false, true, false])
     }),
     watchers("freezes-watchers", "SIGSTOP to both: N2 is guarded only in None", BOTH, |args| {
-        attack_watchers(args, &[Signal::STOP], [true, true])
+        attack_watchers(args, &[Signal::STOP], [true, true, false])
     }),
     watchers("outlives-watchers", "SIGSTOP, then SIGKILL to both", BOTH, |args| {
-        attack_watchers(args, &[Signal::STOP, Signal::KILL], [true, true])
+        attack_watchers(args, &[Signal::STOP, Signal::KILL], [true, true, false])
     }),
     Attack::inside(
         "detaches-by-subreaper",
@@ -83,11 +92,11 @@ const fn watchers(
 }
 
 /// From a process that no death signal reaches.
-fn attack_watchers(args: &Args, signals: &[Signal], which: [bool; 2]) -> Tried {
-    let both = above(args)?;
+fn attack_watchers(args: &Args, signals: &[Signal], which: [bool; 3]) -> Tried {
+    let above = above(args)?;
     daemon(move |ready| {
         for &signal in signals {
-            for (pid, _) in both.into_iter().zip(which).filter(|(_, chosen)| *chosen) {
+            for (pid, _) in above.into_iter().zip(which).filter(|(_, chosen)| *chosen) {
                 let sent = pid.map_or(Err(rustix::io::Errno::SRCH), |pid| kill_process(pid, signal));
                 if let Err(error) = sent {
                     say(&format!("refused: {error}"));
@@ -106,7 +115,7 @@ enum End {
 }
 
 fn survives(cell: &Cell<'_>, end: End) -> Tried {
-    // So that the two processes above an unprotected program are not the harness.
+    // So that the three processes above an unprotected program are not the harness.
     let options = Options { levels: 2, ..Options::default() };
     let mut launched = cell.attacker(options, &[])?;
     match launched.line(PATIENCE)? {
@@ -255,14 +264,16 @@ fn wait_for_the_end() -> Tried {
     fault("nobody ended the program")
 }
 
-/// Parent and grandparent, as far as they can be seen, and never the harness or a whole group.
-fn above(args: &Args) -> Result<[Option<Pid>; 2], Miss> {
+/// Parent, grandparent and the next one, as far as they can be seen, and never the harness or a whole group.
+fn above(args: &Args) -> Result<[Option<Pid>; 3], Miss> {
     let spare: i32 = args.number("spare")?;
-    let parent = rustix::process::getppid();
-    let number = parent.map_or(0, |pid| pid.as_raw_nonzero().get());
-    let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
-    let grandparent = fields.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
+    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    let parent_of = |number: i32| -> i32 {
+        let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
+        fields.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
+    };
+    let grandparent = parent_of(parent);
     let safe = |number: i32| if number > 1 && number != spare { Pid::from_raw(number) } else { None };
-    Ok([safe(number), safe(grandparent)])
+    Ok([parent, grandparent, parent_of(grandparent)].map(safe))
 }

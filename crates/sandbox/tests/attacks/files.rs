@@ -21,8 +21,8 @@ const CLOSED: Closed = from(Tier::Hardened);
 /// Landlock judges neither the attributes of a file nor who looks at them; with namespaces there is no such
 /// file.
 const ATTRIBUTES: Closed = NEVER.in_namespaces(Some(Tier::Hardened));
-/// With namespaces there is no such process.
-const OUTSIDE: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None));
+/// With namespaces there is no such process; with a private group it is one of another group.
+const OUTSIDE: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None)).with_group(Some(Tier::None));
 /// In Hardened, what is above a hidden path may be listed, and with it what is beneath; and the attributes
 /// that Lockdown's list of calls leaves out may be set.
 const NAMES: Closed = from(Tier::Lockdown).in_namespaces(Some(Tier::Hardened));

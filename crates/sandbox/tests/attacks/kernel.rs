@@ -9,14 +9,15 @@ use crate::attack::{Attack, Closed, Tried, absent, also, fault, from, must};
 use crate::sys::{self, Arg};
 
 const CLOSED: Closed = from(Tier::Hardened);
-/// In a namespace of the engine no further one can be made, in every tier.
-const NESTED: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None));
+/// In a namespace of the engine no further one can be made, in every tier; nor with a private group, whose number
+/// could be taken in one.
+const NESTED: Closed = CLOSED.in_namespaces(Some(Tier::None)).with_group(Some(Tier::None));
 
 pub const ATTACKS: &[Attack] = &[
     Attack::inside(
         "enters-namespace",
         "setns(2) into the user namespace of a process outside",
-        CLOSED.in_namespaces(Some(Tier::None)),
+        NESTED,
         |args| {
             let file = File::open(format!("/proc/{}/ns/user", args.text("pid")?))?;
             Ok(rustix::thread::move_into_link_name_space(file.as_fd(), None)?)
@@ -29,7 +30,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::inside(
         "enters-namespace-by-pidfd",
         "setns(2) with a pidfd of the same process",
-        CLOSED.in_namespaces(Some(Tier::None)),
+        NESTED,
         |args| {
             let Some(pid) = rustix::process::Pid::from_raw(args.number("pid")?) else {
                 return fault("no pid");

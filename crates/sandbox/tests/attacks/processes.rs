@@ -20,6 +20,8 @@ use crate::sys::{self, Arg};
 
 /// In Hardened by Landlock and seccomp; with namespaces always, because there is no such process.
 const CLOSED: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None));
+/// Where the kernel wants the groups of both to be equal, the private group closes it in every tier.
+const LOOKED_INTO: Closed = CLOSED.with_group(Some(Tier::None));
 /// What every process may know of every other. In Lockdown /proc is out of reach.
 const KNOWN: Closed = from(Tier::Lockdown).in_namespaces(Some(Tier::None));
 
@@ -39,37 +41,44 @@ pub const ATTACKS: &[Attack] = &[
     }),
     signal("queues-signal-outside", "rt_sigqueueinfo(2) to a process outside", queue),
     signal("kills-by-sigio", "fcntl(2) F_SETOWN: the kernel signals the owner of a pipe", sigio),
-    inside("traces-outside", "PTRACE_ATTACH to a process outside", CLOSED, trace),
-    inside("traces-outside-by-seize", "PTRACE_SEIZE of a process outside", CLOSED, seize),
-    inside("reads-outside-by-process-vm", "process_vm_readv(2) of a process outside", CLOSED, vm_read),
-    inside("writes-outside-by-process-vm", "process_vm_writev(2) to a process outside", CLOSED, vm_write),
-    inside("takes-descriptor-outside", "pidfd_getfd(2) from a process outside", CLOSED, get_descriptor),
-    inside("reads-environ-outside", "read /proc/OUTSIDE/environ", CLOSED, |args| {
+    inside("traces-outside", "PTRACE_ATTACH to a process outside", LOOKED_INTO, trace),
+    inside("traces-outside-by-seize", "PTRACE_SEIZE of a process outside", LOOKED_INTO, seize),
+    inside("reads-outside-by-process-vm", "process_vm_readv(2) of a process outside", LOOKED_INTO, vm_read),
+    inside(
+        "writes-outside-by-process-vm",
+        "process_vm_writev(2) to a process outside",
+        LOOKED_INTO,
+        vm_write,
+    ),
+    inside("takes-descriptor-outside", "pidfd_getfd(2) from a process outside", LOOKED_INTO, get_descriptor),
+    inside("reads-environ-outside", "read /proc/OUTSIDE/environ", LOOKED_INTO, |args| {
         finds(args, &read_proc(args, "environ")?)
     }),
-    inside("reads-mem-outside", "read /proc/OUTSIDE/mem", CLOSED, mem),
-    inside("reads-maps-outside", "read /proc/OUTSIDE/maps", CLOSED, |args| {
+    inside("reads-mem-outside", "read /proc/OUTSIDE/mem", LOOKED_INTO, mem),
+    inside("reads-maps-outside", "read /proc/OUTSIDE/maps", LOOKED_INTO, |args| {
         has_bytes(&read_proc(args, "maps")?)
     }),
-    inside("opens-descriptor-outside", "open a file through /proc/OUTSIDE/fd/N", CLOSED, |args| {
+    inside("opens-descriptor-outside", "open a file through /proc/OUTSIDE/fd/N", LOOKED_INTO, |args| {
         let mut text = Vec::new();
         File::open(proc_path(args, "fd")?.join(args.text("file")?))?.read_to_end(&mut text)?;
         finds(args, &text)
     }),
-    inside("follows-root-outside", "read the link /proc/OUTSIDE/root", CLOSED, |args| link(args, "root")),
+    inside("follows-root-outside", "read the link /proc/OUTSIDE/root", LOOKED_INTO, |args| {
+        link(args, "root")
+    }),
     inside("reads-cmdline-outside", "read /proc/OUTSIDE/cmdline, which every user may", KNOWN, |args| {
         has_bytes(&read_proc(args, "cmdline")?)
     }),
-    inside("limits-outside", "prlimit(2) of a process outside", CLOSED, limits),
+    inside("limits-outside", "prlimit(2) of a process outside", LOOKED_INTO, limits),
     inside("renices-outside", "setpriority(2) of a process outside", CLOSED, |args| {
         let kind = libc::PRIO_PROCESS as usize;
         Ok(sys::numbers(libc::SYS_setpriority, [kind, args.number("pid")?, 1, 0, 0]).map(drop)?)
     }),
-    inside("compares-outside", "kcmp(2) with a process outside", CLOSED, |args| {
+    inside("compares-outside", "kcmp(2) with a process outside", LOOKED_INTO, |args| {
         let own = rustix::process::getpid().as_raw_nonzero().get() as usize;
         Ok(sys::numbers(libc::SYS_kcmp, [own, args.number("pid")?, 1, 0, 0]).map(drop)?)
     }),
-    inside("samples-outside", "perf_event_open(2) on a process outside", CLOSED, |args| {
+    inside("samples-outside", "perf_event_open(2) on a process outside", LOOKED_INTO, |args| {
         let mut arguments = [
             Arg::Bytes(&mut sys::perf_attributes()),
             Arg::Number(args.number("pid")?),

@@ -1,5 +1,5 @@
 //! Another process of the same user reads the program: what is in its memory and environment is the
-//! secret. `L6`: closed in Lockdown by the sealed image; elsewhere a private group is needed.
+//! secret. `L6`: closed in Lockdown by the sealed image, in every tier by a private group.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -18,7 +18,10 @@ use crate::sys::{self, Arg};
 
 /// In /proc, the files of a program that executes what it may not read belong to root: its user
 /// namespace's owner may still trace it, but not open those that only their owner may.
-const FILES: Closed = Closed { private: READER.private, namespaces: Some(Tier::Lockdown), by_loader: true };
+pub const FILES: Closed = READER.in_namespaces(Some(Tier::Lockdown));
+/// Which numbers are open the kernel tells everybody of the user, whatever the groups are; the files
+/// behind them it does not.
+const NUMBERS: Closed = FILES.with_group(FILES.private);
 
 pub const ATTACKS: &[Attack] = &[
     reader("reads-environ", "read /proc/PID/environ", FILES, |args| {
@@ -34,7 +37,7 @@ pub const ATTACKS: &[Attack] = &[
         File::open(proc_path(args, "pagemap")?)?.read_exact_at(&mut bytes, page * 8)?;
         has_bytes(&bytes)
     }),
-    reader("lists-descriptors", "list /proc/PID/fd", FILES, |args| {
+    reader("lists-descriptors", "list /proc/PID/fd: the numbers alone", NUMBERS, |args| {
         must(fs::read_dir(proc_path(args, "fd")?)?.count() > 0, "no entries")
     }),
     reader("opens-descriptor", "open a file of the program through /proc/PID/fd/N", FILES, |args| {

@@ -1,15 +1,17 @@
 //! The part of a run that root began: an ordinary user carries it out, and asks back for what only root may
-//! do: to say where core dumps go, and to write the page into a tree that is root's.
+//! do: to say where core dumps go, and to write the page into a tree that is root's. For as long the launcher
+//! is installed.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
+use crate::installation::Installed;
 use crate::{sys, table};
 
 /// Set in the ordinary user's half: standard input leads to root's.
@@ -23,10 +25,17 @@ pub fn as_ordinary_user(arguments: &[OsString]) -> ExitCode {
         crate::supervise::warn("no ordinary user envseal-test, and useradd could not make one");
         return ExitCode::FAILURE;
     };
+    let Some(launcher) = launcher() else {
+        crate::supervise::warn(
+            "no launcher to install: run `cargo build -p envseal-sandbox --example launch` first",
+        );
+        return ExitCode::FAILURE;
+    };
+    let _installed = Installed::new(&launcher);
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     let mut command = Command::new("setpriv");
     command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--init-groups".into()]);
-    command.args(["--inh-caps=-all", "--bounding-set=-all", "--"]);
+    command.args(["--inh-caps=-all", "--"]);
     command.arg(env::current_exe().expect("the own path")).args(arguments);
     command.envs([("HOME", format!("/home/{USER}")), ("USER", USER.into()), (MARK, "yes".into())]);
     let mut child = command.stdin(OwnedFd::from(theirs)).spawn().expect("setpriv");
@@ -47,6 +56,13 @@ pub fn as_ordinary_user(arguments: &[OsString]) -> ExitCode {
     let _ = fs::write(PATTERN, before.trim_end());
     let status = child.wait().expect("an end");
     ExitCode::from(status.code().unwrap_or(1) as u8)
+}
+
+/// The example, which cargo builds with all tests of the crate, but not with this one alone.
+fn launcher() -> Option<PathBuf> {
+    let test = env::current_exe().ok()?;
+    let path = test.parent()?.parent()?.join("examples/launch");
+    path.exists().then_some(path)
 }
 
 fn user() -> Option<[u32; 2]> {

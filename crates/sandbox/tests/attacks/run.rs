@@ -1,22 +1,27 @@
 //! Runs the attacks: each first against an unprotected program, then in every place.
 
+use std::path::Path;
 use std::time::Instant;
 
-use envseal_sandbox::{Engine, Tier};
+use envseal_sandbox::Tier;
+use envseal_sandbox::launch::{DIRECTORY, LOADER, Launcher, RANGE};
 
-use crate::attack::{Attack, Miss, NEVER};
+use crate::attack::{Attack, Miss, NEVER, Way};
 use crate::cell::{Cell, Place};
 use crate::machine;
 use crate::stage::Stage;
 use crate::supervise::{Options, warn};
 
-pub const PLACES: [(Tier, Engine); 6] = [
-    (Tier::None, Engine::Private),
-    (Tier::Hardened, Engine::Private),
-    (Tier::Lockdown, Engine::Private),
-    (Tier::None, Engine::Namespaces),
-    (Tier::Hardened, Engine::Namespaces),
-    (Tier::Lockdown, Engine::Namespaces),
+pub const PLACES: [(Tier, Way); 9] = [
+    (Tier::None, Way::Private),
+    (Tier::Hardened, Way::Private),
+    (Tier::Lockdown, Way::Private),
+    (Tier::None, Way::Group),
+    (Tier::Hardened, Way::Group),
+    (Tier::Lockdown, Way::Group),
+    (Tier::None, Way::Namespaces),
+    (Tier::Hardened, Way::Namespaces),
+    (Tier::Lockdown, Way::Namespaces),
 ];
 
 /// So many attacks may need what the machine does not have.
@@ -28,6 +33,7 @@ pub enum Outcome {
     Open,
     Closed,
     NotGiven,
+    NotTried,
     Absent,
 }
 
@@ -37,6 +43,7 @@ impl Outcome {
             Outcome::Open => "open",
             Outcome::Closed => "closed",
             Outcome::NotGiven => "not given",
+            Outcome::NotTried => "not tried",
             Outcome::Absent => "not on this machine",
         }
     }
@@ -57,20 +64,18 @@ pub struct Findings {
     pub reasons: Vec<String>,
 }
 
-/// Whether a place is given on this machine, and whether its memory is private there.
-#[derive(Clone)]
-struct Given {
-    why_not: Option<String>,
-    private: bool,
-}
+/// What the cells of a place say that cannot be tried, and why; `None` where it can.
+type WhyNot = Option<(Outcome, String)>;
 
 pub fn run(attacks: &[&'static Attack], stage: &Stage, verbose: bool) -> Findings {
     let mut findings = Findings::default();
     let given = PLACES.map(|place| probe(place, stage));
-    for ((tier, engine), given) in PLACES.iter().zip(&given) {
-        if let Some(why) = &given.why_not {
-            findings.reasons.push(format!("{tier}, {engine}: not given: {why}"));
-        }
+    for ((tier, way), given) in PLACES.iter().zip(&given) {
+        let Some((outcome, why)) = given else { continue };
+        let line = format!("{tier}, {way}: {}: {why}", outcome.text());
+        // Root has installed the launcher for this run.
+        let must = *way == Way::Group && stage.helper.is_some();
+        if must { findings.failures.push(line) } else { findings.reasons.push(line) }
     }
     for attack in attacks {
         let began = Instant::now();
@@ -92,7 +97,7 @@ pub fn run(attacks: &[&'static Attack], stage: &Stage, verbose: bool) -> Finding
 fn row(
     attack: &'static Attack,
     stage: &Stage,
-    given: &[Given; PLACES.len()],
+    given: &[WhyNot; PLACES.len()],
     findings: &mut Findings,
     verbose: bool,
 ) -> [Outcome; PLACES.len()] {
@@ -117,14 +122,16 @@ fn row(
             return [Outcome::Absent; PLACES.len()];
         }
     }
+    let loader = Path::new(DIRECTORY).join(LOADER).exists();
     let mut outcomes = [Outcome::NotGiven; PLACES.len()];
-    for ((outcome, &(tier, engine)), given) in outcomes.iter_mut().zip(&PLACES).zip(given) {
-        if given.why_not.is_some() {
+    for ((outcome, &(tier, way)), given) in outcomes.iter_mut().zip(&PLACES).zip(given) {
+        if let Some((instead, _)) = given {
+            *outcome = *instead;
             continue;
         }
-        let tried = try_in(Place::In(tier, engine));
+        let tried = try_in(Place::In(tier, way));
         if verbose && let Err(miss) = &tried {
-            warn(&format!("    {tier}, {engine}: {miss}"));
+            warn(&format!("    {tier}, {way}: {miss}"));
         }
         *outcome = match &tried {
             Ok(()) => Outcome::Open,
@@ -132,33 +139,50 @@ fn row(
             Err(Miss::NotGiven(_)) => Outcome::NotGiven,
             Err(Miss::Absent(_) | Miss::Fault(_)) => Outcome::Absent,
         };
-        let expected =
-            if attack.closed.expects(tier, engine, given.private) { Outcome::Closed } else { Outcome::Open };
+        let expected = if attack.closed.expects(tier, way, loader) { Outcome::Closed } else { Outcome::Open };
         if *outcome != expected {
             let why = tried.err().map_or_else(|| "it succeeded".to_owned(), |miss| miss.to_string());
             let name = attack.name;
-            findings
-                .failures
-                .push(format!("{name}: {tier}, {engine}: must be {}, but {why}", expected.text()));
+            findings.failures.push(format!("{name}: {tier}, {way}: must be {}, but {why}", expected.text()));
         }
     }
     outcomes
 }
 
 /// Starts something harmless in a place.
-fn probe((tier, engine): (Tier, Engine), stage: &Stage) -> Given {
+fn probe((tier, way): (Tier, Way), stage: &Stage) -> WhyNot {
     const PROBE: Attack = Attack::outside("probe", "nothing", NEVER, |_| Ok(()));
-    let ask = || -> Result<Given, Miss> {
-        let cell = Cell::new(&PROBE, Place::In(tier, engine), stage).map_err(Miss::from)?;
+    if way == Way::Group && matches!(Launcher::installed(), Ok(None)) {
+        let why = "no launcher is installed, and only root can install one: run the suite as root";
+        return Some((Outcome::NotTried, why.into()));
+    }
+    let ask = || -> Result<Option<&str>, Miss> {
+        let cell = Cell::new(&PROBE, Place::In(tier, way), stage).map_err(Miss::from)?;
         let victim = cell.victim(Options::default(), &[])?;
         let private = victim.given.iter().any(|guarantee| guarantee == "L6");
-        let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/user"));
-        let ours = namespace("self")?;
-        let same = namespace(&victim.pid.to_string()).is_ok_and(|theirs| theirs == ours);
-        let why_not = (engine == Engine::Namespaces && same).then(|| {
-            "the start took no notice of the engine: the program has no namespace of its own".into()
-        });
-        Ok(Given { why_not, private })
+        Ok(match way {
+            Way::Private => None,
+            Way::Group => (!private || !has_group(victim.pid)?)
+                .then_some("the program has no group of its own, or can be read all the same"),
+            Way::Namespaces => (!has_namespace(victim.pid)?)
+                .then_some("the start took no notice of the engine: the program has no namespace of its own"),
+        })
     };
-    ask().unwrap_or_else(|miss| Given { why_not: Some(miss.to_string()), private: false })
+    let why_not = ask().map_or_else(|miss| Some(miss.to_string()), |why| why.map(str::to_owned));
+    why_not.map(|why| (Outcome::NotGiven, why))
+}
+
+/// Whether all its groups but the supplementary ones are of the launcher's.
+fn has_group(pid: u32) -> std::io::Result<bool> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let groups = status.lines().find_map(|line| line.strip_prefix("Gid:")).unwrap_or_default();
+    let is = |group: &str| group.parse().is_ok_and(|group| RANGE.contains(&group));
+    Ok(groups.split_whitespace().count() == 4 && groups.split_whitespace().all(is))
+}
+
+/// Whether its user namespace is another one than the harness's; also where it cannot be seen.
+fn has_namespace(pid: u32) -> std::io::Result<bool> {
+    let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/user"));
+    let ours = namespace("self")?;
+    Ok(!namespace(&pid.to_string()).is_ok_and(|theirs| theirs == ours))
 }

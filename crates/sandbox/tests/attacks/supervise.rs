@@ -9,7 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio as Std};
 use std::{env, fs};
 
-use envseal_sandbox::{Engine, Guarantee, Image, Spec, StartError, Stdio, Tier, start, tty};
+use envseal_sandbox::launch::{Launcher, start_through};
+use envseal_sandbox::{Guarantee, Image, Spec, StartError, Stdio, Tier, start, tty};
+
+use crate::attack::Way;
+use crate::sys;
 
 /// The start failed closed.
 pub const NOT_GIVEN: u8 = 20;
@@ -35,8 +39,8 @@ pub struct Options {
     pub levels: u32,
     /// The supervisor leaves its own descriptor of this file open across executions.
     pub leak: Option<PathBuf>,
-    /// The group of an installed launcher, for whoever starts this binary with it.
-    pub private_group: Option<u32>,
+    /// The start happens in a user namespace of the starter's own.
+    pub namespace: bool,
     /// Says `pid=N` and `given=...` before anything else.
     pub tell: bool,
 }
@@ -60,9 +64,11 @@ impl Options {
             add("swap", &format!("{how}:{}", with.display()));
         }
         add("levels", &self.levels.to_string());
-        self.private_group.iter().for_each(|group| add("group", &group.to_string()));
         if self.terminal {
             add("terminal", &"yes");
+        }
+        if self.namespace {
+            add("namespace", &"yes");
         }
         if self.tell {
             add("tell", &"yes");
@@ -82,8 +88,8 @@ impl Options {
                 "leak" => options.leak = Some(value.into()),
                 "swap" => options.swap = value.split_once(':').map(|(how, with)| (how.into(), with.into())),
                 "levels" => options.levels = value.parse().unwrap_or_default(),
-                "group" => options.private_group = value.parse().ok(),
                 "terminal" => options.terminal = true,
+                "namespace" => options.namespace = true,
                 "tell" => options.tell = true,
                 _ => {}
             }
@@ -92,7 +98,7 @@ impl Options {
     }
 }
 
-/// `plain OPTIONS -- PROGRAM ARGS` and `supervise TIER ENGINE OPTIONS -- PROGRAM ARGS`.
+/// `plain OPTIONS -- PROGRAM ARGS` and `supervise TIER WAY OPTIONS -- PROGRAM ARGS`.
 pub fn main(is_plain: bool, arguments: &[String]) -> ExitCode {
     let place = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
     let (options, command) =
@@ -101,15 +107,20 @@ pub fn main(is_plain: bool, arguments: &[String]) -> ExitCode {
         return failed("no program");
     };
     let program = Path::new(program);
+    if options.namespace
+        && let Err(error) = enter_namespace()
+    {
+        return failed(error);
+    }
     let _leaked = options.leak.as_ref().map(|path| leak(path));
     if is_plain {
         return plain(&options, program, rest);
     }
     let parsed = arguments.first().zip(arguments.get(1));
-    let parsed = parsed.and_then(|(tier, engine)| Some((tier.parse().ok()?, engine.parse().ok()?)));
+    let parsed = parsed.and_then(|(tier, way)| Some((tier.parse().ok()?, way.parse().ok()?)));
     match parsed {
-        Some((tier, engine)) => supervise(&options, tier, engine, program, rest),
-        None => failed("no tier and engine"),
+        Some((tier, way)) => supervise(&options, tier, way, program, rest),
+        None => failed("no tier and way"),
     }
 }
 
@@ -152,19 +163,13 @@ fn plain(options: &Options, program: &Path, arguments: &[String]) -> ExitCode {
     ExitCode::from(status.code().unwrap_or(128 + status.signal().unwrap_or_default()) as u8)
 }
 
-fn supervise(
-    options: &Options,
-    tier: Tier,
-    engine: Engine,
-    program: &Path,
-    arguments: &[String],
-) -> ExitCode {
+fn supervise(options: &Options, tier: Tier, way: Way, program: &Path, arguments: &[String]) -> ExitCode {
     let image = match Image::open(program) {
         Ok(image) => image,
         Err(error) => return failed(error),
     };
     swap(options, program);
-    let mut spec = Spec::new(image).args(arguments).tier(tier).engine(engine);
+    let mut spec = Spec::new(image).args(arguments).tier(tier).engine(way.engine());
     spec = options.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
     spec = options.hide.iter().fold(spec, Spec::hide);
     spec = options.write.iter().fold(spec, Spec::write);
@@ -172,20 +177,25 @@ fn supervise(
     if let Some(directory) = &options.directory {
         spec = spec.directory(directory);
     }
-    if let Some(group) = options.private_group {
-        spec = spec.private_group(group);
-    }
     if options.terminal {
         let size = tty::Size { rows: 24, columns: 80, width: 0, height: 0 };
         spec = spec.terminal(tty::Pty::open(size).expect("a terminal")).stdin(Stdio::Terminal);
     }
     // Without the installed loader a user namespace is readable to its owner; the table says so.
-    if engine == Engine::Namespaces && tier == Tier::Lockdown {
+    if way == Way::Namespaces && tier == Tier::Lockdown {
         spec = spec.allow_weaker([Guarantee::L6]);
     }
-    let mut running = match start(spec) {
+    let started = match way {
+        Way::Group => match Launcher::installed() {
+            Ok(Some(launcher)) => start_through(&launcher, spec),
+            Ok(None) => return failed("no launcher is installed"),
+            Err(error) => Err(error.into()),
+        },
+        Way::Private | Way::Namespaces => start(spec),
+    };
+    let mut running = match started {
         Ok(running) => running,
-        Err(error @ StartError::NotGiven { .. }) => {
+        Err(error @ (StartError::NotGiven { .. } | StartError::Launcher { .. })) => {
             warn(&error.to_string());
             return ExitCode::from(NOT_GIVEN);
         }
@@ -200,6 +210,15 @@ fn supervise(
         Ok(exit) => ExitCode::from(exit.shell_status() as u8),
         Err(error) => failed(error),
     }
+}
+
+/// A user namespace with the user and the group that this process has.
+fn enter_namespace() -> std::io::Result<()> {
+    let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    sys::numbers(libc::SYS_unshare, [libc::CLONE_NEWUSER as usize, 0, 0, 0, 0])?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+    fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
 }
 
 /// What an attacker does to the program's path once it was looked at.

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-use envseal_sandbox::{Engine, Tier};
+use envseal_sandbox::Tier;
 
+use crate::attack::Way;
 use crate::run::{Findings, Outcome, PLACES, Row};
 
 /// A heading and the attacks beneath it.
@@ -21,23 +22,25 @@ pub fn page(chapters: &[Chapter<'_>]) -> String {
     let count: usize = chapters.iter().map(|(_, rows)| rows.len()).sum();
     let mut text = format!(
         "# Attacks\n\n\
-         Made by `cargo test -p envseal-sandbox --test attacks -- --write`; do not edit. Each of these {count} \
-         attacks is\na small program that was first seen to work against an unprotected program of the same \
-         ordinary user, and\nthen run in each tier and engine. The suite fails when a cell is not what the \
-         attack declares, in either\ndirection: what is open here is open by design, and said so.\n\n\
+         Made by `cargo test -p envseal-sandbox --test attacks -- --write` as root; do not edit. Each of these \
+         {count} attacks\nis a small program that was first seen to work against an unprotected program of the \
+         same ordinary user, and\nthen run in each tier and engine, with and without a private group. The suite \
+         fails when a cell is not what the\nattack declares, in either direction: what is open here is known, \
+         and said so.\n\n\
          - **open**: the attack succeeded. **closed**: it was refused.\n\
-         - open without the loader: `sudo envseal install` puts an execute-only loader in place, which \
-         closes it.\n\
+         - open without the loader: the execute-only loader that `sudo envseal install` puts in place closes it. \
+         L6 is not\n  given for that alone: some kernels from 6.12 on hand a mount namespace to its owner, who \
+         can take the loader\n  away before the program is executed.\n\
          - not given: the start failed closed on the machine that made this page.\n\
          - not on this machine: it did not work without protection either, so that it proves nothing.\n\n\
-         P is the private engine, N the one with namespaces; `none`, `hardened` and `lockdown` are the tiers. \
-         No private\ngroup is used, and no execute-only loader was installed: Lockdown with namespaces was \
-         started with L6 waived.\n"
+         P is the private engine, G the same with the private group that every program of the installed launcher \
+         has, N\nthe engine with namespaces; `none`, `hardened` and `lockdown` are the tiers. Lockdown with \
+         namespaces was started\nwith L6 waived.\n"
     );
     for (title, rows) in chapters {
         let _ = write!(text, "\n## {title}\n\n| attack | what is tried |");
-        for (tier, engine) in PLACES {
-            let letter = engine.to_string().chars().next().map_or('?', |letter| letter.to_ascii_uppercase());
+        for (tier, way) in PLACES {
+            let letter = way.to_string().chars().next().map_or('?', |letter| letter.to_ascii_uppercase());
             let _ = write!(text, " {letter} {tier} |");
         }
         let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(PLACES.len()));
@@ -60,8 +63,8 @@ pub fn page(chapters: &[Chapter<'_>]) -> String {
 /// What an installed loader closes.
 const WITHOUT_LOADER: &str = "open without the loader";
 
-fn is_open_without_loader(row: &Row, place: (Tier, Engine), outcome: Outcome) -> bool {
-    let closes = row.attack.closed.by_loader && place == (Tier::Lockdown, Engine::Namespaces);
+fn is_open_without_loader(row: &Row, place: (Tier, Way), outcome: Outcome) -> bool {
+    let closes = row.attack.closed.by_loader && place == (Tier::Lockdown, Way::Namespaces);
     closes && outcome == Outcome::Open
 }
 
@@ -88,7 +91,8 @@ pub fn differences(chapters: &[Chapter<'_>]) -> Vec<String> {
     if !written.keys().eq(new.keys()) {
         differences.push(format!("docs/attacks.md lists other attacks: {again}"));
     }
-    let machine = [Outcome::NotGiven.text(), Outcome::Absent.text(), WITHOUT_LOADER];
+    let machine =
+        [Outcome::NotGiven.text(), Outcome::NotTried.text(), Outcome::Absent.text(), WITHOUT_LOADER];
     let depends = |cell: &str| machine.contains(&cell);
     for (name, (tries, found)) in &new {
         let Some((known, cells)) = written.get(name) else { continue };
@@ -103,8 +107,8 @@ pub fn differences(chapters: &[Chapter<'_>]) -> Vec<String> {
 /// The table for a terminal.
 pub fn text(findings: &Findings) -> String {
     let mut text = format!("\n{:<42}", "");
-    for (tier, engine) in PLACES {
-        let _ = write!(text, " {:<12}", format!("{}/{tier}", &engine.to_string()[..1]));
+    for (tier, way) in PLACES {
+        let _ = write!(text, " {:<12}", format!("{}/{tier}", &way.to_string()[..1]));
     }
     for row in &findings.rows {
         let _ = write!(text, "\n{:<42}", row.attack.name);

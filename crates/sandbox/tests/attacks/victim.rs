@@ -7,9 +7,9 @@ use std::{env, fs, io};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::sys;
+use crate::{rogue, sys};
 
-/// `victim [namespace] [dumpable] [crash]`: says where the secrets are and waits until standard input ends.
+/// `victim [namespace] [dumpable] [crash] [gives-group]`: says where the secrets are and waits until standard input ends.
 #[allow(clippy::print_stdout, reason = "the harness reads it")]
 pub fn main(arguments: &[String]) -> ExitCode {
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
@@ -30,6 +30,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let heap = canary.clone().into_bytes();
     let file = held(&canary).expect("a file");
     println!("address={}\nfile={}", heap.as_ptr().addr(), file.as_raw_fd());
+    if has("gives-group") {
+        rogue::give_group();
+    }
     let _ = io::stdin().read_to_end(&mut Vec::new());
     if has("crash") {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::ABORT);

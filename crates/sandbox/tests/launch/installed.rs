@@ -1,61 +1,17 @@
-//! The launcher installed for real while tests run, and taken out with the last of them.
+//! Tests of what is installed: root installs, and each test runs again as an ordinary user.
 
-use std::fs::File;
-use std::path::Path;
 use std::process::{Command, Stdio as Std};
 
-use envseal_sandbox::launch::{self, Launcher};
+use envseal_sandbox::launch::Launcher;
 
 use crate::support;
+use installation::Installed;
 
-/// Tests of this file hold it for reading, those of `envseal install` for writing.
-const LOCK: &str = "/tmp/envseal-install-test.lock";
-/// There while what is installed is the tests' own.
-const OURS: &str = "/usr/local/lib/envseal/.tests";
+#[path = "installation.rs"]
+mod installation;
+
 /// Set for a test that runs as an ordinary user beneath one that runs as root.
 const BENEATH: &str = "ENVSEAL_TEST_BENEATH";
-
-/// Held, the launcher is installed.
-struct Installed(File);
-
-impl Installed {
-    fn new() -> Installed {
-        let gate = gate();
-        let lock = File::create(LOCK).expect("a lock");
-        // Where tests of installing have the system to themselves, this waits until they are done.
-        lock.lock_shared().expect("locked");
-        match Launcher::installed().expect("a sound installation, or none") {
-            None => {
-                launch::install(&support::example("launch"), |_| {}).expect("installed");
-                std::fs::write(OURS, "").expect("a mark");
-            }
-            Some(_) if Path::new(OURS).exists() => {}
-            Some(_) => println!("what is installed already is tested"),
-        }
-        drop(gate);
-        Installed(lock)
-    }
-}
-
-impl Drop for Installed {
-    fn drop(&mut self) {
-        let _gate = gate();
-        self.0.unlock().expect("unlocked");
-        if self.0.try_lock().is_ok() && Path::new(OURS).exists() {
-            let _ = std::fs::remove_file(OURS);
-            let undone = launch::uninstall(|_| {});
-            // A second failure while the first one goes its way would hide it.
-            assert!(undone.is_ok() || std::thread::panicking(), "{undone:?}");
-        }
-    }
-}
-
-/// One at a time comes and goes.
-fn gate() -> File {
-    let gate = File::create(format!("{LOCK}.gate")).expect("a lock");
-    gate.lock().expect("locked");
-    gate
-}
 
 /// What an ordinary user's test gets, or that it runs no further here.
 pub enum Turn {
@@ -77,7 +33,7 @@ pub fn turn(place: &str, groups: &str) -> Turn {
         };
     }
     let name = place.strip_suffix("::here").and_then(|place| place.split_once("::")).expect("a test").1;
-    let _installed = Installed::new();
+    let _installed = Installed::new(&support::example("launch"));
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", groups, "--inh-caps=-all", "--"])
         .arg(std::env::current_exe().expect("the test's own path"))

@@ -1,6 +1,8 @@
 //! A vault in a throwaway directory, opened by a key file so that tests need no slow derivation.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod children;
+
 use std::path::{Path, PathBuf};
 
 use envseal_vault::*;
@@ -130,3 +132,15 @@ pub fn refused(place: &Place) -> VaultError {
     assert!(std::fs::read(place.file("vault.db")).unwrap() == before, "the file was touched: {error}");
     error
 }
+
+/// Gives a file or directory the permissions that a vault's has. On Windows it has inherited them.
+#[cfg(unix)]
+pub fn make_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = if path.is_dir() { 0o700 } else { 0o600 };
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+#[cfg(windows)]
+pub fn make_private(_path: &Path) {}

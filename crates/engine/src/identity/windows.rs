@@ -1,0 +1,189 @@
+//! Finding and opening files on Windows.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use envseal_vault::OsText;
+
+use super::Search;
+
+/// Others may open it to read, and for nothing else (CreateFileW).
+const SHARE_READ: u32 = 1;
+
+/// The extensions that a name may be without when the caller's `PATHEXT` says nothing.
+const EXTENSIONS: &str = ".COM;.EXE;.BAT;.CMD";
+
+/// Whether a program's name is a path, and is not searched for: it has a separator or a drive.
+pub fn is_path(program: &OsStr) -> bool {
+    program.as_encoded_bytes().iter().any(|byte| matches!(byte, b'/' | b'\\' | b':'))
+}
+
+/// A path, relative to the caller's directory or not. `C:x` is relative to the directory that this process has on
+/// that drive.
+pub fn absolute(path: &OsStr, cwd: &Path) -> PathBuf {
+    let path = Path::new(path);
+    let has_drive = matches!(path.components().next(), Some(Component::Prefix(_)));
+    match has_drive && !path.has_root() {
+        true => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        false => cwd.join(path),
+    }
+}
+
+/// The program at a path, whose extension may be left out.
+pub fn at(path: &Path, search: Search<'_>) -> Option<PathBuf> {
+    within(path.parent()?, path.file_name()?, search)
+}
+
+/// The program of this name in a directory: the first that `cmd.exe` would find, be it one that cannot be executed
+/// safely, which is said when it is opened.
+pub fn within(directory: &Path, name: &OsStr, search: Search<'_>) -> Option<PathBuf> {
+    let extensions = search.extensions.to_str().filter(|text| !text.is_empty()).unwrap_or(EXTENSIONS);
+    let extensions: Vec<_> = extensions.split(';').filter(|one| is_extension(one)).collect();
+    let whole = |known: &&str| {
+        let (name, known) = (name.as_encoded_bytes(), known.as_bytes());
+        name.len() > known.len() && name[name.len() - known.len()..].eq_ignore_ascii_case(known)
+    };
+    let with = |extension: &&str| {
+        let mut name = OsString::from(name);
+        name.push(extension);
+        directory.join(name)
+    };
+    let as_it_is = directory.join(name);
+    let mut candidates: Vec<_> = extensions.iter().map(with).collect();
+    let place = if extensions.iter().any(whole) { 0 } else { candidates.len() };
+    candidates.insert(place, as_it_is);
+    // An alias of the Store is no file that can be followed, and is found all the same.
+    let is_there = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir());
+    candidates.into_iter().find(is_there)
+}
+
+fn is_extension(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('.') && !text.contains(['/', '\\', ':'])
+}
+
+/// The path that a program is called by: its directory canonical, its name as it was found, in the case that the
+/// file has it.
+pub fn called(found: &Path) -> OsText {
+    let directory = found.parent().and_then(|parent| dunce::canonicalize(parent).ok());
+    let (Some(directory), Some(name)) = (directory, found.file_name()) else { return OsText::from(found) };
+    let canonical = dunce::canonicalize(found).ok();
+    let own = canonical.as_deref().and_then(Path::file_name).filter(|own| own.eq_ignore_ascii_case(name));
+    OsText::from(directory.join(own.unwrap_or(name)))
+}
+
+/// The path by which a script is given to its interpreter: the canonical one, since only that can be held.
+pub fn script_as(path: &Path) -> OsText {
+    OsText::from(dunce::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+/// Opens a file to be hashed. While it is open nobody can write, rename or remove it.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).share_mode(SHARE_READ).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Identity, IdentityError, hash_file};
+    use super::*;
+
+    fn resolve(program: &str, args: &[&str], path: &str, cwd: &Path) -> Result<Identity, IdentityError> {
+        let args: Vec<_> = args.iter().map(OsString::from).collect();
+        let search = Search { path: OsStr::new(path), extensions: OsStr::new(".COM;.EXE;.BAT;.CMD;.PY") };
+        Identity::resolve(OsStr::new(program), &args, search, cwd)
+    }
+
+    /// A directory with a program under these names.
+    fn programs(names: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dunce::canonicalize(dir.path()).unwrap();
+        for name in names {
+            std::fs::copy("C:\\windows\\system32\\hostname.exe", top.join(name)).unwrap();
+        }
+        (dir, top)
+    }
+
+    #[test]
+    fn a_name_is_found_with_its_extension_and_in_its_own_case() {
+        let (_dir, top) = programs(&["Tool.exe", "with.dots.exe"]);
+        let path = top.to_str().unwrap();
+        for name in ["tool", "TOOL.EXE", "Tool.exe"] {
+            let identity = resolve(name, &["a"], path, Path::new("C:\\")).unwrap();
+            assert_eq!(identity.image.path(), top.join("Tool.exe"), "{name}");
+            assert_eq!(identity.called, OsText::from(top.join("Tool.exe")), "{name}");
+        }
+        let by_path = [".\\tool", "./tool.exe", path_of(&top, "tool").as_str()].map(str::to_owned);
+        for name in by_path {
+            assert_eq!(resolve(&name, &[], "", &top).unwrap().image.path(), top.join("Tool.exe"), "{name}");
+        }
+        assert_eq!(resolve("with.dots", &[], path, &top).unwrap().image.path(), top.join("with.dots.exe"));
+    }
+
+    fn path_of(top: &Path, name: &str) -> String {
+        top.join(name).into_os_string().into_string().unwrap()
+    }
+
+    #[test]
+    fn the_current_directory_and_relative_entries_are_not_searched() {
+        let (_dir, top) = programs(&["tool.exe"]);
+        for path in ["", ".", ";", "..", "\\", "tool"] {
+            let error = resolve("tool", &[], path, &top).unwrap_err();
+            assert!(matches!(error, IdentityError::NotFound { .. }), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_batch_file_that_comes_first_is_refused_and_not_passed_over() {
+        let (_first, first) = programs(&[]);
+        let (_second, second) = programs(&["tool.exe"]);
+        std::fs::write(first.join("tool.cmd"), "@echo off").unwrap();
+        let path = std::env::join_paths([&first, &second]).unwrap();
+        let error = resolve("tool", &[], path.to_str().unwrap(), &second).unwrap_err();
+        assert!(
+            matches!(error, IdentityError::Image(_)) && error.to_string().contains("tool.cmd"),
+            "{error}"
+        );
+        // In one directory a shell prefers the program.
+        std::fs::copy(second.join("tool.exe"), first.join("tool.exe")).unwrap();
+        assert!(resolve("tool", &[], path.to_str().unwrap(), &second).is_ok());
+    }
+
+    #[test]
+    fn a_script_is_known_by_its_canonical_path_and_bytes() {
+        let (_dir, top) = programs(&["Python3.exe"]);
+        std::fs::write(top.join("x.py"), "print(1)").unwrap();
+        let identity =
+            resolve("python3", &["-u", "sub\\..\\X.PY", "a"], top.to_str().unwrap(), &top).unwrap();
+        let script = identity.script.unwrap();
+        assert_eq!((&script.path, script.sha256), (&top.join("x.py"), hash_file(&top.join("x.py")).unwrap()));
+        assert_eq!(identity.argv, ["-u".into(), top.join("x.py").into_os_string(), "a".into()]);
+        assert!(!identity.arbitrary);
+        assert!(resolve("python3", &["-c", "x"], top.to_str().unwrap(), &top).unwrap().arbitrary);
+    }
+
+    #[test]
+    fn a_file_that_is_being_hashed_cannot_be_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, "x").unwrap();
+        let file = open(&path).unwrap();
+        assert!(std::fs::write(&path, "y").is_err() && std::fs::remove_file(&path).is_err());
+        assert!(std::fs::rename(&path, dir.path().join("y")).is_err());
+        drop(file);
+        std::fs::write(&path, "y").unwrap();
+    }
+
+    #[test]
+    fn a_change_during_an_approval_changes_the_digest() {
+        let (_dir, top) = programs(&["python.exe"]);
+        let script = top.join("x.py");
+        std::fs::write(&script, "one").unwrap();
+        let mut identity = resolve("python", &["x.py"], top.to_str().unwrap(), &top).unwrap();
+        let before = identity.script.clone().unwrap();
+        std::fs::write(&script, "two").unwrap();
+        identity.rehash().unwrap();
+        assert_ne!(identity.script.unwrap().sha256, before.sha256);
+    }
+}

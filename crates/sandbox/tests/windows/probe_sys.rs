@@ -1,0 +1,126 @@
+//! The calls of the probe that need `unsafe`.
+
+use std::io;
+use std::os::windows::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use windows_sys::Win32::Foundation::{CloseHandle, GetHandleInformation, HANDLE};
+use windows_sys::Win32::Storage::FileSystem::GetFileType;
+use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, SetConsoleCtrlHandler};
+use windows_sys::Win32::System::JobObjects::IsProcessInJob;
+use windows_sys::Win32::System::LibraryLoader::{GetProcAddress, LoadLibraryW};
+use windows_sys::Win32::System::Threading::{
+    CREATE_BREAKAWAY_FROM_JOB, ExitProcess, GetCurrentProcess, OpenProcess, PROCESS_VM_READ,
+};
+use windows_sys::core::{BOOL, w};
+
+/// In any job at all: what the supervisor checks against its own.
+pub fn is_in_a_job() -> bool {
+    let mut answer = 0;
+    // SAFETY: gives a constant.
+    let this = unsafe { GetCurrentProcess() };
+    // SAFETY: this process, any job, and room for the answer.
+    let asked = unsafe { IsProcessInJob(this, std::ptr::null_mut(), &mut answer) };
+    asked != 0 && answer != 0
+}
+
+/// Starts itself outside of the job, to run `trial`.
+pub fn break_away(trial: &str) -> io::Result<String> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.arg(trial).creation_flags(CREATE_BREAKAWAY_FROM_JOB).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The numbers below 0x2000 that are handles here, with what GetFileType says: 1 disk, 2 character, 3 pipe.
+pub fn handles() -> Vec<(usize, u32)> {
+    let mut found = Vec::new();
+    for number in (4..0x2000).step_by(4) {
+        let handle: HANDLE = std::ptr::without_provenance_mut(number);
+        let mut flags = 0;
+        // SAFETY: a number that is no handle is answered with an error.
+        if unsafe { GetHandleInformation(handle, &mut flags) } != 0 {
+            // SAFETY: likewise.
+            found.push((number, unsafe { GetFileType(handle) }));
+        }
+    }
+    found
+}
+
+/// With all 32 bits, which the standard library's way to exit takes too, but as a signed number.
+pub fn exit(code: u32) -> ExitCode {
+    // SAFETY: ends the process.
+    unsafe { ExitProcess(code) }
+}
+
+/// Reads from where nothing is.
+pub fn crash() {
+    let nowhere: *const u32 = std::ptr::without_provenance(16);
+    // SAFETY: none: the access violation is what is wanted, and nothing is done with the value.
+    let value = unsafe { nowhere.read_volatile() };
+    std::hint::black_box(value);
+}
+
+/// Commits so many MiB, in pieces.
+pub fn commit(mebibytes: usize) -> io::Result<()> {
+    let mut pieces = Vec::new();
+    for _ in 0..mebibytes {
+        let mut piece: Vec<u8> = Vec::new();
+        piece.try_reserve_exact(1 << 20).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        piece.resize(1 << 20, 1);
+        pieces.push(piece);
+    }
+    std::hint::black_box(pieces);
+    Ok(())
+}
+
+/// Whether the process can be opened to read its memory.
+pub fn open_process(pid: u32) -> io::Result<()> {
+    // SAFETY: takes numbers and gives a handle or none.
+    let process = unsafe { OpenProcess(PROCESS_VM_READ, 0, pid) };
+    if process.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call gave a new handle.
+    unsafe { CloseHandle(process) };
+    Ok(())
+}
+
+/// What `whoami /all` would say, where it may be run; else only that it may not.
+pub fn token() -> String {
+    let output = Command::new("whoami.exe").arg("/all").output();
+    output
+        .map_or_else(|error| error.to_string(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Empties the clipboard, which a program without that right cannot.
+pub fn set_clipboard() -> io::Result<()> {
+    type Open = unsafe extern "system" fn(HANDLE) -> BOOL;
+    type Empty = unsafe extern "system" fn() -> BOOL;
+    // SAFETY: a library of the system.
+    let user = unsafe { LoadLibraryW(w!("user32.dll")) };
+    // SAFETY: the library is loaded, and the name ends.
+    let open = unsafe { GetProcAddress(user, c"OpenClipboard".as_ptr().cast()) };
+    // SAFETY: likewise.
+    let empty = unsafe { GetProcAddress(user, c"EmptyClipboard".as_ptr().cast()) };
+    let (Some(open), Some(empty)) = (open, empty) else { return Err(io::Error::last_os_error()) };
+    // SAFETY: the function of this name has this type.
+    let open = unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, Open>(open) };
+    // SAFETY: likewise.
+    let empty = unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, Empty>(empty) };
+    // SAFETY: no window.
+    if unsafe { open(std::ptr::null_mut()) } == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the clipboard is open.
+    if unsafe { empty() } == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Ends with 9 at Ctrl-C, with 10 at Ctrl-Break.
+pub fn on_interrupt() {
+    unsafe extern "system" fn end(event: u32) -> BOOL {
+        // SAFETY: ends the process.
+        unsafe { ExitProcess(if event == CTRL_BREAK_EVENT { 10 } else { 9 }) }
+    }
+    // SAFETY: the function lives as long as the process.
+    unsafe { SetConsoleCtrlHandler(Some(end), 1) };
+}
