@@ -22,7 +22,7 @@ impl Context {
         // A home that moves with the working directory would leave behind what this machine knows of the vault.
         if cfg!(not(windows))
             && let Some(home) =
-            std::env::var_os("HOME").filter(|home| !home.is_empty() && !Path::new(home).is_absolute())
+                std::env::var_os("HOME").filter(|home| !home.is_empty() && !Path::new(home).is_absolute())
         {
             let shown = envseal_engine::show::visible(&home);
             return Err(Failure::other(format!("HOME is {shown}, which is not an absolute path")));
@@ -86,6 +86,7 @@ fn default_directory() -> Result<PathBuf, Failure> {
 /// `envseal` in the user's local application data, by the system's word.
 #[cfg(windows)]
 fn default_directory() -> Result<PathBuf, Failure> {
-    envseal_vault::default_directory()
-        .map_err(|error| Failure::other(format!("the user's data directory: {error}")).advise("set ENVSEAL_HOME"))
+    envseal_vault::default_directory().map_err(|error| {
+        Failure::other(format!("the user's data directory: {error}")).advise("set ENVSEAL_HOME")
+    })
 }

@@ -135,7 +135,7 @@ impl From<RunError> for Failure {
             RunError::Locked => {
                 with(status::LOCKED).advise("run it at a terminal, or give --passphrase-fd or --keyfile")
             }
-            RunError::ChangedMeanwhile(_) | RunError::Moved(_) => with(status::REFUSED),
+            RunError::ChangedMeanwhile(_) | RunError::Busy(_) | RunError::Moved(_) => with(status::REFUSED),
             RunError::ClockBehind => with(status::DAMAGED).advise(
                 "set the clock right; if it is right: envseal restore --accept-state (withdraws every grant)",
             ),

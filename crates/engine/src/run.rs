@@ -69,7 +69,7 @@ pub enum RunError {
     #[error("refused: {}", show::visible(why.to_string().as_ref()))]
     Refused {
         /// Why.
-        why: Why,
+        why: Box<Why>,
         /// The command that would allow it, when one would.
         allow: Option<String>,
     },
@@ -82,6 +82,9 @@ pub enum RunError {
     /// A file was changed between the decision and the start.
     #[error("refused: {} was changed since it was looked at", show::visible(.0.as_os_str()))]
     ChangedMeanwhile(PathBuf),
+    /// A file that must stay as it is could be changed by a process that has it open.
+    #[error("refused: {} is open for writing in another program; close it there", show::visible(.0.as_os_str()))]
+    Busy(PathBuf),
     /// A path that the grant lets through leads somewhere else now.
     #[error(
         "refused: {} was replaced by a link since it was allowed", show::visible(.0.as_os_str())
@@ -352,7 +355,7 @@ impl<'p> Session<'p> {
             allow_line(&self.request, &self.typed, tier, &self.request.confinement.granted())
         };
         let allow = (!matches!(why, Why::Denied { .. })).then(allow);
-        Ok(RunError::Refused { why, allow })
+        Ok(RunError::Refused { why: why.into(), allow })
     }
 
     /// Starts the program with its secrets and stays with it until it has ended.

@@ -1,24 +1,24 @@
 //! A small supervisor: starts a program in a tier, prints what was read back, ends as it ended.
 //!
 //! `supervise [--tier T] [--engine E] [--allow-weaker G]... [--hide PATH]... [--read PATH]... [--write PATH]...
-//! [--socket PATH]... [--pty] [--quiet] [--report FILE] [--env NAME=VALUE]... PROGRAM [ARGUMENT]...`
+//! [--socket PATH]... [--memory BYTES] [--cpu SECONDS] [--pty] [--quiet] [--report FILE] [--env NAME=VALUE]... PROGRAM [ARGUMENT]...`
 //!
 //! With `--pty` the program's terminal is copied to standard output and fed from standard input.
 
 #![allow(clippy::print_stderr, reason = "an example talks to a person")]
 
 use std::error::Error;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::{env, fs, thread};
 
 use envseal_sandbox::tty::{Pty, Size};
-use envseal_sandbox::{Enforced, Exit, Image, Spec, Stdio, start};
+use envseal_sandbox::{Enforced, Exit, Image, Limits, Spec, Stdio, start};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args_os().skip(1);
-    let (mut pty, mut quiet, mut report) = (false, false, None);
+    let (mut pty, mut quiet, mut report, mut limits) = (false, false, None, Limits::default());
     let mut settings: Vec<Setting> = Vec::new();
     let program = loop {
         let option = args.next().ok_or("no program")?;
@@ -27,10 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--pty" => pty = true,
             "--quiet" => quiet = true,
             "--report" => report = args.next(),
+            "--memory" => limits.memory = Some(number(args.next())?),
+            "--cpu" => limits.cpu = Some(number(args.next())?),
             _ => settings.push(setting(name, &args.next().ok_or("an option without its value")?)?),
         }
     };
-    let spec = Spec::new(Image::open(program.as_ref())?).args(args);
+    let spec = Spec::new(Image::open(program.as_ref())?).args(args).limits(limits);
     let mut spec = settings.into_iter().fold(spec, |spec, setting| setting(spec));
     if pty {
         let terminal = Pty::open(Size { rows: 24, columns: 80, ..Size::default() })?;
@@ -67,6 +69,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     match exit {
         Exit::Code(_) | Exit::Signal(_) => std::process::exit(exit.shell_status()),
     }
+}
+
+fn number(text: Option<OsString>) -> Result<u64, Box<dyn Error>> {
+    Ok(text.ok_or("an option without its value")?.to_string_lossy().parse()?)
 }
 
 type Setting = Box<dyn FnOnce(Spec) -> Spec>;

@@ -48,11 +48,10 @@ pub struct Pty {
 impl Pty {
     /// A new pair with the system's default settings and `size`.
     pub fn open(size: Size) -> io::Result<Pty> {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = openpt(flags)?;
+        let master = master()?;
         grantpt(&master)?;
         unlockpt(&master)?;
-        let slave = peer(&master, flags)?;
+        let slave = peer(&master)?;
         size.apply(&master)?;
         Ok(Pty { master, slave })
     }
@@ -65,14 +64,30 @@ impl Pty {
     }
 }
 
+#[cfg(target_os = "linux")]
+const FLAGS: OpenptFlags = OpenptFlags::RDWR.union(OpenptFlags::NOCTTY).union(OpenptFlags::CLOEXEC);
+
+#[cfg(target_os = "linux")]
+fn master() -> io::Result<OwnedFd> {
+    Ok(openpt(FLAGS)?)
+}
+
 // Linux 4.13 opens the peer through the master, whatever is mounted on /dev/pts.
 #[cfg(target_os = "linux")]
-fn peer(master: &OwnedFd, flags: OpenptFlags) -> io::Result<OwnedFd> {
-    Ok(rustix::pty::ioctl_tiocgptpeer(master, flags)?)
+fn peer(master: &OwnedFd) -> io::Result<OwnedFd> {
+    Ok(rustix::pty::ioctl_tiocgptpeer(master, FLAGS)?)
+}
+
+// Elsewhere openpt has no flag for it.
+#[cfg(not(target_os = "linux"))]
+fn master() -> io::Result<OwnedFd> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(master)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn peer(master: &OwnedFd, _: OpenptFlags) -> io::Result<OwnedFd> {
+fn peer(master: &OwnedFd) -> io::Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     let name = rustix::pty::ptsname(master, Vec::new())?;
     Ok(rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)

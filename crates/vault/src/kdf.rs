@@ -91,6 +91,7 @@ impl Argon2Cost {
 }
 
 #[cfg(test)]
+#[allow(clippy::missing_const_for_thread_local, reason = "it is const; clippy does not see that for Windows")]
 pub(crate) mod tests {
     use std::cell::Cell;
 

@@ -449,4 +449,66 @@ mod tests {
         slot.checksum = slot.sum(vault).to_vec();
         assert!(matches!(open(&[slot], vault, &passphrase("p")), Err(VaultError::SlotDamaged { .. })));
     }
+
+    /// A slot as Windows could have made it; nobody opens it.
+    fn of_windows(kind: SlotKind, parameters: &str, vault: VaultId) -> Slot {
+        let key = VaultKey::generate(vault).unwrap();
+        let file = Factor::KeyFile(KeyFile::new(vec![9; 32]).unwrap());
+        let mut slot = Slot::new(SlotId(7), &key, &file, "desk", Argon2Cost::FLOOR).unwrap();
+        (slot.kind, slot.parameters) = (kind, parameters.into());
+        slot.checksum = slot.sum(vault).to_vec();
+        slot
+    }
+
+    const ALONE: &str = r#"{"kdf":"dpapi","blob":[1,0,0,0]}"#;
+    const BOTH: &str = r#"{"kdf":"dpapi","blob":[1,0],"argon2id":{"memory_kib":65536,"passes":3,"lanes":4}}"#;
+
+    #[test]
+    fn a_slot_of_a_windows_user_is_listed_everywhere_and_opens_nothing_elsewhere() {
+        let vault = VaultId([3; 16]);
+        let key = VaultKey::generate(vault).unwrap();
+        let file = Factor::KeyFile(KeyFile::new(vec![1; 32]).unwrap());
+        let slots = [
+            of_windows(SlotKind::Dpapi, ALONE, vault),
+            of_windows(SlotKind::DpapiPassphrase, BOTH, vault),
+            Slot::new(SlotId(9), &key, &file, "", Argon2Cost::FLOOR).unwrap(),
+        ];
+        let said: Vec<_> = slots.iter().map(|slot| slot.info(vault).unwrap()).collect();
+        assert_eq!((said[0].kind.to_string(), said[0].cost()), ("dpapi".into(), "dpapi".into()));
+        let both = (said[1].kind.to_string(), said[1].cost());
+        assert_eq!(both, ("dpapi+passphrase".into(), "dpapi, argon2id 64 MiB, 3 passes, 4 lanes".into()));
+        assert_eq!(serde_json::to_value(said[1].kind).unwrap(), "dpapi+passphrase");
+        assert_eq!(open(&slots, vault, &file).unwrap().unwrap().1, SlotId(9));
+        for factor in [Factor::Dpapi(None), Factor::Dpapi(Some("p".into()))] {
+            match open(&slots, vault, &factor) {
+                Ok(None) if cfg!(windows) => {}
+                Err(VaultError::OnlyOnWindows) if !cfg!(windows) => {}
+                other => panic!("{:?}", other.map(|opened| opened.map(|(_, id)| id))),
+            }
+        }
+        #[cfg(not(windows))]
+        assert!(matches!(
+            Slot::new(SlotId(1), &key, &Factor::Dpapi(None), "", Argon2Cost::FLOOR),
+            Err(VaultError::OnlyOnWindows)
+        ));
+    }
+
+    #[test]
+    fn a_slot_of_a_windows_user_with_parameters_of_another_kind_is_damaged() {
+        let vault = VaultId([3; 16]);
+        let long = format!(r#"{{"kdf":"dpapi","blob":{:?}}}"#, vec![1; dpapi::LONGEST_BLOB + 1]);
+        let cheap = BOTH.replace("65536", "64");
+        for (kind, parameters) in [
+            (SlotKind::Dpapi, BOTH),
+            (SlotKind::DpapiPassphrase, ALONE),
+            (SlotKind::DpapiPassphrase, &cheap),
+            (SlotKind::Dpapi, &long),
+            (SlotKind::Dpapi, r#"{"kdf":"hkdf"}"#),
+            (SlotKind::KeyFile, ALONE),
+            (SlotKind::Passphrase, BOTH),
+        ] {
+            let slot = of_windows(kind, parameters, vault);
+            assert!(matches!(slot.info(vault), Err(VaultError::SlotDamaged { .. })), "{kind} {parameters}");
+        }
+    }
 }

@@ -47,7 +47,11 @@ pub fn demo() -> Result<(), Failure> {
     }
 
     demo.explain("One argument more is another request, which nobody allowed.")?;
-    demo.step(&[asking(&["run", "-s", "DEMO_TOKEN", "--"]), vec!["more"]].concat(), Input::Nothing, Some(77))?;
+    demo.step(
+        &[asking(&["run", "-s", "DEMO_TOKEN", "--"]), vec!["more"]].concat(),
+        Input::Nothing,
+        Some(77),
+    )?;
 
     demo.explain("Everything is in the log, which is chained and authenticated row by row.")?;
     demo.step(&["audit", "show"], Input::Nothing, Some(0))?;
@@ -138,7 +142,10 @@ impl Scratch {
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&dir).map_err(|error| Failure::other(format!("{}: {error}", dir.display())))?;
+        builder
+            .recursive(false)
+            .create(&dir)
+            .map_err(|error| Failure::other(format!("{}: {error}", dir.display())))?;
         Ok(Self(dir))
     }
 }

@@ -14,7 +14,9 @@ use crate::output::{self, BOLD, DIM, styled};
 #[derive(Serialize)]
 struct Status {
     vault: VaultState,
-    launcher: LauncherState,
+    /// Where the system needs one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    launcher: Option<LauncherState>,
     running: Vec<Run>,
     machine: Vec<Machine>,
 }
@@ -64,16 +66,15 @@ fn text(status: &Status) -> String {
             (None, false) => format!("none; envseal init makes it in {path}"),
         },
     );
-    let launcher = &status.launcher;
-    let path = visible(launcher.path.as_os_str());
-    line(
-        "launcher",
-        match (&launcher.problem, launcher.installed) {
+    if let Some(launcher) = &status.launcher {
+        let path = visible(launcher.path.as_os_str());
+        let value = match (&launcher.problem, launcher.installed) {
             (Some(problem), _) => format!("{path}, which cannot be used: {}", visible(problem.as_ref())),
             (None, true) => path,
             (None, false) => "not installed; once, with root: sudo envseal install".into(),
-        },
-    );
+        };
+        line("launcher", value);
+    }
     line(
         "running",
         match status.running.len() {

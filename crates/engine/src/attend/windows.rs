@@ -120,3 +120,32 @@ pub fn attend(running: &mut Running, signals: &mut Signals, mut outer: Option<Ou
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use envseal_sandbox::{Image, Spec, Stdio, start};
+
+    use super::*;
+
+    /// Not a test by itself: the program that the next one starts.
+    #[test]
+    #[ignore = "the child of another test"]
+    fn ends_after_a_while() {
+        std::thread::sleep(2 * LOOK);
+        std::process::exit(259);
+    }
+
+    #[test]
+    fn a_program_is_attended_to_its_end_and_its_code_is_told() {
+        let image = Image::open(&std::env::current_exe().unwrap()).unwrap();
+        let spec = Spec::new(image)
+            .args(["--exact", "attend::system::tests::ends_after_a_while", "--ignored"])
+            .stdin(Stdio::Null)
+            .stdout(Stdio::Null)
+            .stderr(Stdio::Null);
+        let mut running = start(spec).unwrap();
+        // 259 is what the system says of a process that runs (STILL_ACTIVE).
+        let exit = attend(&mut running, &mut Signals::catch().unwrap(), None).unwrap();
+        assert_eq!(exit, Exit::Code(259));
+    }
+}

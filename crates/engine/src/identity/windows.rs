@@ -34,7 +34,9 @@ pub fn absolute(path: &OsStr, cwd: &Path) -> PathBuf {
 
 /// The program at a path, whose extension may be left out.
 pub fn at(path: &Path, search: Search<'_>) -> Option<PathBuf> {
-    within(path.parent()?, path.file_name()?, search)
+    let found = path.parent().zip(path.file_name()).and_then(|(parent, name)| within(parent, name, search));
+    // What is no file is said to be none when it is opened.
+    found.or_else(|| path.is_dir().then(|| path.to_owned()))
 }
 
 /// The program of this name in a directory: the first that `cmd.exe` would find, be it one that cannot be executed

@@ -20,6 +20,16 @@ pub struct Held {
     kept: Vec<system::Kept>,
 }
 
+/// Why a file cannot be held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum NotHeld {
+    /// It has other bytes by now, or is elsewhere.
+    Changed,
+    /// Another process has it open and may write to it.
+    #[cfg_attr(unix, expect(dead_code, reason = "Unix does not tell"))]
+    Busy,
+}
+
 /// Looks at them once more, because the log was written since they were hashed, and holds them as firmly as the
 /// system can.
 pub fn hold(
@@ -33,7 +43,10 @@ pub fn hold(
     let mut kept = Vec::new();
     for (file, opened_as) in script.into_iter().chain(pins) {
         let held = system::hold(spec, &file, Path::new(opened_as.as_os_str()), engine);
-        let (with, keeps) = held.ok_or(RunError::ChangedMeanwhile(file.path))?;
+        let (with, keeps) = held.map_err(|why| match why {
+            NotHeld::Changed => RunError::ChangedMeanwhile(file.path),
+            NotHeld::Busy => RunError::Busy(file.path),
+        })?;
         spec = with;
         kept.push(keeps);
     }

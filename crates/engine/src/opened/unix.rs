@@ -9,6 +9,7 @@ use envseal_sandbox::Spec;
 use envseal_vault::{EngineName, FileRule};
 use rustix::fs::MemfdFlags;
 
+use super::NotHeld;
 use crate::deliver::seal;
 use crate::identity::{file_at, hash_to};
 
@@ -16,8 +17,13 @@ use crate::identity::{file_at, hash_to};
 pub type Kept = ();
 
 /// In the namespace engine the program finds these very bytes; in the other they can still be replaced after this
-/// (N6 *guarded*). `None` when they are others by now.
-pub fn hold(spec: Spec, file: &FileRule, opened_as: &Path, engine: EngineName) -> Option<(Spec, Kept)> {
+/// (N6 *guarded*).
+pub fn hold(
+    spec: Spec,
+    file: &FileRule,
+    opened_as: &Path,
+    engine: EngineName,
+) -> Result<(Spec, Kept), NotHeld> {
     let spec = match engine {
         EngineName::Private => file_at(opened_as).is_ok_and(|found| found == *file).then_some(spec),
         // The copy is hashed as it is made.
@@ -26,7 +32,7 @@ pub fn hold(spec: Spec, file: &FileRule, opened_as: &Path, engine: EngineName) -
         }
         EngineName::Namespaces => None,
     };
-    spec.map(|spec| (spec, ()))
+    spec.map(|spec| (spec, ())).ok_or(NotHeld::Changed)
 }
 
 /// The approved bytes, in a memory file that nobody can change; an error when the file has others by now.

@@ -10,19 +10,33 @@ use envseal_sandbox::Spec;
 use envseal_sandbox::paths::final_path;
 use envseal_vault::{EngineName, FileRule};
 
+use super::NotHeld;
 use crate::identity::{hash_open, open};
 
 /// The handle, until the program has ended.
 pub type Kept = File;
 
-/// Opens the file, and looks at its place and its bytes through the handle. `None` when they are others by now, or
-/// when somebody has it open for writing.
-pub fn hold(spec: Spec, file: &FileRule, opened_as: &Path, _: EngineName) -> Option<(Spec, Kept)> {
-    let kept = open(opened_as).ok()?;
-    // Where the handle's file is, not what the path leads to by now. From here on that does not change.
-    let in_its_place = final_path(&kept).ok()? == file.path && opened_as == file.path;
-    let same = in_its_place && hash_open(kept.try_clone().ok()?, |_| Ok(())).ok()? == file.sha256;
-    same.then_some((spec, kept))
+/// CreateFileW says so of a file that is open, or mapped, for writing (ERROR_SHARING_VIOLATION,
+/// ERROR_USER_MAPPED_FILE).
+const BUSY: [i32; 2] = [32, 1224];
+
+/// Opens the file, and looks at its place and its bytes through the handle.
+pub fn hold(spec: Spec, file: &FileRule, opened_as: &Path, _: EngineName) -> Result<(Spec, Kept), NotHeld> {
+    let kept = open(opened_as).map_err(|error| match error.raw_os_error() {
+        Some(code) if BUSY.contains(&code) => NotHeld::Busy,
+        _ => NotHeld::Changed,
+    })?;
+    match opened_as == file.path && is_still(&kept, file) {
+        true => Ok((spec, kept)),
+        false => Err(NotHeld::Changed),
+    }
+}
+
+/// Where the handle's file is, not what the path leads to by now: from here on that does not change.
+fn is_still(kept: &File, file: &FileRule) -> bool {
+    let in_place = final_path(kept).is_ok_and(|found| found == file.path);
+    let digest = kept.try_clone().and_then(|kept| hash_open(kept, |_| Ok(())));
+    in_place && digest.is_ok_and(|found| found == file.sha256)
 }
 
 #[cfg(test)]
@@ -34,6 +48,10 @@ mod tests {
 
     fn spec() -> Spec {
         Spec::new(Image::open("C:\\windows\\system32\\hostname.exe".as_ref()).unwrap())
+    }
+
+    fn refused(file: &FileRule, opened_as: &Path) -> Option<NotHeld> {
+        hold(spec(), file, opened_as, EngineName::Private).err()
     }
 
     #[test]
@@ -48,7 +66,7 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"approved", "an interpreter reads it");
         drop(kept);
         std::fs::write(&path, "replaced").unwrap();
-        assert!(hold(spec(), &file, &path, EngineName::Private).is_none(), "other bytes are not held");
+        assert_eq!(refused(&file, &path), Some(NotHeld::Changed), "other bytes are not held");
     }
 
     #[test]
@@ -58,11 +76,14 @@ mod tests {
         std::fs::write(&path, "approved").unwrap();
         let file = file_at(&path).unwrap();
         let writer = File::options().write(true).open(&path).unwrap();
-        assert!(hold(spec(), &file, &path, EngineName::Private).is_none());
+        assert_eq!(refused(&file, &path), Some(NotHeld::Busy));
         drop(writer);
         let elsewhere = path.with_file_name("y.py");
         std::fs::copy(&path, &elsewhere).unwrap();
-        assert!(hold(spec(), &file, &elsewhere, EngineName::Private).is_none());
-        assert!(hold(spec(), &file, &path, EngineName::Private).is_some());
+        assert_eq!(refused(&file, &elsewhere), Some(NotHeld::Changed));
+        std::fs::rename(&path, path.with_file_name("moved.py")).unwrap();
+        assert_eq!(refused(&file, &path), Some(NotHeld::Changed));
+        std::fs::rename(path.with_file_name("moved.py"), &path).unwrap();
+        assert_eq!(refused(&file, &path), None);
     }
 }

@@ -161,6 +161,7 @@ fn end(named: Named, path: &Path, deadline: Instant) -> io::Result<bool> {
     if let Some(program) = program.map(Named::process).transpose()?.flatten() {
         gone(&program)?;
     }
+    let _ = std::fs::remove_file(path);
     Ok(true)
 }
 
@@ -224,7 +225,7 @@ mod tests {
             assert_eq!(ended.wait().unwrap().code(), Some(ENDED as i32));
         }
         assert!(other.try_wait().unwrap().is_none());
-        assert!(list(dir.path()).unwrap().is_empty());
+        assert!(dir.path().read_dir().unwrap().next().is_none());
         end_child(other);
     }
 

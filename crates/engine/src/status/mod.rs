@@ -12,8 +12,7 @@ use crate::held;
 #[cfg_attr(windows, path = "windows.rs")]
 mod system;
 
-#[cfg(unix)]
-pub use system::{LauncherState, launcher};
+pub use system::launcher;
 
 /// Whether one guarantee holds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -110,6 +109,18 @@ fn probe(
     let mut running = held::start(spec, engine, true)?;
     running.wait()?;
     Ok(standings(running.enforced()))
+}
+
+/// Whether the launcher that closes programs to the user's other processes is installed.
+#[derive(Clone, Debug, Serialize)]
+pub struct LauncherState {
+    /// Where it is, or would be.
+    pub path: PathBuf,
+    /// It is there.
+    pub installed: bool,
+    /// Why it cannot be used although it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 #[cfg(test)]

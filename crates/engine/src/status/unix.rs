@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use envseal_sandbox::launch::Launcher;
 use envseal_vault::EngineName;
-use serde::Serialize;
+
+use super::LauncherState;
 
 /// The engines.
 pub const ENGINES: &[EngineName] = &[EngineName::Private, EngineName::Namespaces];
@@ -23,23 +24,11 @@ pub fn root() -> PathBuf {
     "/".into()
 }
 
-/// Whether the launcher that closes programs to the user's other processes is installed.
-#[derive(Clone, Debug, Serialize)]
-pub struct LauncherState {
-    /// Where it is, or would be.
-    pub path: PathBuf,
-    /// It is there.
-    pub installed: bool,
-    /// Why it cannot be used although it is there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
 /// Looks for the launcher.
-pub fn launcher() -> LauncherState {
+pub fn launcher() -> Option<LauncherState> {
     let (installed, problem) = match Launcher::installed() {
         Ok(found) => (found.is_some(), None),
         Err(unusable) => (true, Some(unusable.to_string())),
     };
-    LauncherState { path: Launcher::path(), installed, problem }
+    Some(LauncherState { path: Launcher::path(), installed, problem })
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use envseal_sandbox::paths::windows;
 use envseal_vault::EngineName;
 
+use super::LauncherState;
+
 /// The engines.
 pub const ENGINES: &[EngineName] = &[EngineName::Private];
 
@@ -16,4 +18,9 @@ pub fn nothing() -> (PathBuf, &'static str) {
 /// A directory that is always there.
 pub fn root() -> PathBuf {
     windows().unwrap_or_else(|_| "C:\\Windows".into())
+}
+
+/// Windows needs none.
+pub fn launcher() -> Option<LauncherState> {
+    None
 }

@@ -11,7 +11,7 @@ use windows_sys::Win32::System::Console::{
     ENABLE_PROCESSED_OUTPUT, ENABLE_VIRTUAL_TERMINAL_PROCESSING, ENABLE_WRAP_AT_EOL_OUTPUT,
 };
 
-use super::sys_console::{mode, set_mode, window};
+use super::sys_console::{mode, send_break, set_mode, window};
 use super::sys_keys as sys;
 
 /// An open console.
@@ -95,6 +95,12 @@ impl Console {
             sys::keys(&self.input, &mut self.keys)?;
         }
     }
+}
+
+/// Sends Ctrl-Break to a process group of this console, which begins with a process that is created with
+/// `CREATE_NEW_PROCESS_GROUP`; an error without a console.
+pub fn interrupt_group(group: u32) -> io::Result<()> {
+    send_break(group)
 }
 
 impl Drop for Keys {

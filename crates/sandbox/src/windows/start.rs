@@ -172,3 +172,85 @@ fn refused(spec: &Spec, error: io::Error) -> StartError {
         _ => StartError::System { step: "make the process (CreateProcessAsUserW)", source: error },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::make::Birth;
+    use super::super::sys_process::{exit_code, wait};
+    use super::*;
+    use crate::{Limits, Stdio, Tier};
+
+    fn system(name: &str) -> Image {
+        let root = super::super::sys::windows_directory().expect("a system");
+        Image::open(&Path::new(&root).join("system32").join(name)).expect("a program of the system")
+    }
+
+    /// `cmd.exe /c exit 7`, made by `birth` and not yet running.
+    fn made(tier: Tier, birth: Birth) -> (Made, Option<Prepared>, Spec) {
+        let mut spec = Spec::new(system("cmd.exe")).args(["/c", "exit", "7"]).tier(tier);
+        let mut strings = Strings::new(&mut spec).expect("texts");
+        let streams =
+            Streams::new([Stdio::Null, Stdio::Null, Stdio::Null], Vec::new(), false).expect("streams");
+        let prepared = job(tier, Limits::default()).expect("a job");
+        let identity = identity(tier, "envseal.test").expect("an identity");
+        let mut plan = Plan {
+            tier,
+            flags: flags::creation(0, tier, false, true).expect("flags"),
+            strings: &mut strings,
+            streams: &streams,
+            terminal: None,
+            job: prepared.as_ref().map(|prepared| &prepared.job),
+            identity: &identity,
+        };
+        let Ok(made) = plan.make(birth) else { panic!("no process") };
+        (made, prepared, spec)
+    }
+
+    #[test]
+    fn where_the_job_list_is_refused_the_suspended_process_is_assigned() {
+        for tier in [Tier::Hardened, Tier::Lockdown] {
+            for birth in [Birth::InJob, Birth::Assigned] {
+                let (made, prepared, _) = made(tier, birth);
+                let job = &prepared.as_ref().expect("a job").job;
+                assert!(job.contains(made.child.process()).expect("asked"), "{tier} {birth:?}");
+                assert_eq!(job.active().expect("counted"), 1);
+                assert!(!wait(made.child.process(), Some(50)).expect("asked"), "it ran already");
+                made.child.resume().expect("resumed");
+                assert!(wait(made.child.process(), Some(20_000)).expect("asked"));
+                assert_eq!(exit_code(made.child.process()).expect("a code"), 7, "{tier} {birth:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_let_go_of_before_it_runs_is_ended() {
+        let (made, prepared, _) = made(Tier::Hardened, Birth::InJob);
+        let (process, job) =
+            (made.child.process().try_clone_to_owned().expect("a copy"), prepared.expect("a job"));
+        drop(made);
+        assert!(wait(process.as_handle(), Some(0)).expect("asked"));
+        assert_eq!(exit_code(process.as_handle()).expect("a code"), 1);
+        assert_eq!(job.job.active().expect("counted"), 0);
+    }
+
+    #[test]
+    fn a_process_of_another_file_than_the_hashed_one_is_found_out() {
+        let (made, _, spec) = made(Tier::None, Birth::Assigned);
+        is_the_image(&spec.image, &made.child).expect("the image");
+        let refused = is_the_image(&system("ping.exe"), &made.child).expect_err("another");
+        let StartError::AnotherImage { path, found } = &refused else { panic!("{refused}") };
+        assert!(path.ends_with("ping.exe") && found.to_lowercase().ends_with("cmd.exe"), "{refused}");
+    }
+
+    #[test]
+    fn the_handle_that_is_kept_waits_for_the_program_and_ends_it() {
+        use super::super::sys_process::lesser;
+        let (made, _job, _) = made(Tier::Hardened, Birth::InJob);
+        let handle = lesser(made.child.process()).expect("a handle");
+        sys_process::terminate(handle.as_handle(), 9).expect("ended");
+        assert!(wait(handle.as_handle(), Some(20_000)).expect("asked"));
+        assert_eq!(exit_code(handle.as_handle()).expect("a code"), 9);
+    }
+}

@@ -54,7 +54,8 @@ fn created_at(process: HANDLE) -> io::Result<u64> {
 /// Whether a process has ended, after at most so long; `None` waits until it has.
 pub(super) fn wait(process: BorrowedHandle<'_>, limit: Option<Duration>) -> io::Result<bool> {
     // One less than the largest number, which stands for no limit.
-    let milliseconds = |limit: Duration| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).min(u32::MAX - 1);
+    let milliseconds =
+        |limit: Duration| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).min(u32::MAX - 1);
     sys_process::wait(process, limit.map(milliseconds))
 }
 

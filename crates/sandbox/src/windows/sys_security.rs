@@ -71,8 +71,10 @@ impl Sid {
         check(unsafe { ConvertSidToStringSidW(self.pointer(), &mut text) })?;
         let mut units = Vec::new();
         for place in 0.. {
-            // SAFETY: the text ends with a NUL, behind which nothing is read.
-            match unsafe { text.add(place).read() } {
+            // SAFETY: the text ends with a NUL, beyond which this does not come.
+            let unit = unsafe { text.add(place) };
+            // SAFETY: likewise.
+            match unsafe { unit.read() } {
                 0 => break,
                 unit => units.push(unit),
             }

@@ -31,7 +31,7 @@ pub struct Size {
 impl Size {
     /// The size of the caller's console; an error where it has none.
     pub fn of_console() -> io::Result<Size> {
-        let (rows, columns) = sys_console::window(console("CONOUT$")?)?;
+        let (rows, columns) = sys_console::window(&console("CONOUT$")?)?;
         Ok(Size { rows, columns, ..Size::default() })
     }
 

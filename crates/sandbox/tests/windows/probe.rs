@@ -1,9 +1,13 @@
 //! The small program that the tests of the Windows backend start: it tries one thing and says what came of it.
 //!
-//! `probe arguments [ARGUMENT]... | job | sleep | tree FILE | leave FILE | handles | print TEXT | echo | exit CODE |
-//! crash | environment | memory MIB | spin | write FILE | read FILE | connect ADDRESS | clipboard | interrupt`
+//! `probe TRIAL [ARGUMENT]...`, where the trials are those of `main`. `yes` and `no` begin the answer of those
+//! that can be refused.
 
 #![allow(clippy::print_stdout, reason = "it talks to its test")]
+#![cfg_attr(
+    windows,
+    allow(clippy::zombie_processes, reason = "Windows has none, and what is left behind is the trial")
+)]
 
 #[cfg(windows)]
 #[path = "probe_sys.rs"]
@@ -41,6 +45,9 @@ fn main() -> std::process::ExitCode {
             }
         }
         "job" => println!("{in_job}"),
+        "argv" => println!("{}", probe_sys::arguments_by_shell().join("\n")),
+        "console" => println!("{}", probe_sys::has_console()),
+        "priority" => println!("{:#x}", probe_sys::priority()),
         "sleep" => forever(),
         // Two generations, whose numbers are written down.
         "tree" => {
@@ -87,16 +94,48 @@ fn main() -> std::process::ExitCode {
         "connect" => said(std::net::TcpStream::connect(text(1)).map(|_| String::new())),
         "clipboard" => said(probe_sys::set_clipboard().map(|()| String::new())),
         "open" => said(probe_sys::open_process(text(1).parse().expect("a number")).map(|()| String::new())),
-        "token" => println!("{}", probe_sys::token()),
+        // To the console itself: under Wine the streams of a program do not lead to its pseudoconsole.
+        "screen" => show(&text(1)),
         "interrupt" => {
             probe_sys::on_interrupt();
-            println!("ready");
+            if text(1) == "screen" {
+                show("ready")
+            } else {
+                println!("ready")
+            }
             forever()
         }
+        "interrupter" => show(&match interrupter() {
+            Ok(status) => format!("ended with {status}"),
+            Err(error) => format!("refused: {error}"),
+        }),
         other => {
             println!("no such trial: {other}");
             return 2.into();
         }
     }
     std::process::ExitCode::SUCCESS
+}
+
+/// Writes to the console.
+#[cfg(windows)]
+fn show(text: &str) {
+    use std::io::Write;
+    let mut screen = std::fs::File::options().read(true).write(true).open("CONOUT$").expect("a console");
+    write!(screen, "{text}\r\n").expect("written");
+}
+
+/// A supervisor whose program shares its console, in a process group of its own, and is sent Ctrl-Break.
+#[cfg(windows)]
+fn interrupter() -> std::io::Result<i32> {
+    use envseal_sandbox::{Image, Spec, Stdio, Tier, start};
+    use std::io::Read;
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+    let image = Image::open(&std::env::current_exe().expect("its own path")).expect("an image");
+    let spec = Spec::new(image).arg("interrupt").tier(Tier::None).stdout(Stdio::Pipe);
+    let mut running = start(spec.creation_flags(CREATE_NEW_PROCESS_GROUP)).expect("a start");
+    let mut ready = [0; 5];
+    std::fs::File::from(running.take_stdout().expect("a pipe")).read_exact(&mut ready).expect("ready");
+    running.interrupt()?;
+    Ok(running.wait()?.shell_status())
 }

@@ -6,11 +6,12 @@ use std::process::{Command, ExitCode};
 
 use windows_sys::Win32::Foundation::{CloseHandle, GetHandleInformation, HANDLE};
 use windows_sys::Win32::Storage::FileSystem::GetFileType;
-use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, SetConsoleCtrlHandler};
+use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GetConsoleCP, SetConsoleCtrlHandler};
+use windows_sys::Win32::System::Environment::GetCommandLineW;
 use windows_sys::Win32::System::JobObjects::IsProcessInJob;
 use windows_sys::Win32::System::LibraryLoader::{GetProcAddress, LoadLibraryW};
 use windows_sys::Win32::System::Threading::{
-    CREATE_BREAKAWAY_FROM_JOB, ExitProcess, GetCurrentProcess, OpenProcess, PROCESS_VM_READ,
+    CREATE_BREAKAWAY_FROM_JOB, ExitProcess, GetCurrentProcess, GetPriorityClass, OpenProcess, PROCESS_VM_READ,
 };
 use windows_sys::core::{BOOL, w};
 
@@ -85,11 +86,52 @@ pub fn open_process(pid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// What `whoami /all` would say, where it may be run; else only that it may not.
-pub fn token() -> String {
-    let output = Command::new("whoami.exe").arg("/all").output();
-    output
-        .map_or_else(|error| error.to_string(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
+/// The arguments as CommandLineToArgvW reads them, each in hexadecimal.
+pub fn arguments_by_shell() -> Vec<String> {
+    type Read = unsafe extern "system" fn(*const u16, *mut i32) -> *mut *mut u16;
+    // SAFETY: a library of the system.
+    let shell = unsafe { LoadLibraryW(w!("shell32.dll")) };
+    // SAFETY: the library is loaded, and the name ends.
+    let read = unsafe { GetProcAddress(shell, c"CommandLineToArgvW".as_ptr().cast()) };
+    let read = read.expect("CommandLineToArgvW");
+    // SAFETY: the function of this name has this type.
+    let read = unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, Read>(read) };
+    let mut count = 0;
+    // SAFETY: gives a text that lives as long as the process.
+    let line = unsafe { GetCommandLineW() };
+    // SAFETY: the line ends, and the count takes one number.
+    let list = unsafe { read(line, &mut count) };
+    // SAFETY: the list has so many texts.
+    let list = unsafe { std::slice::from_raw_parts(list, count as usize) };
+    let text = |of: &*mut u16| {
+        let mut units = String::new();
+        for place in 0.. {
+            // SAFETY: each text ends with a NUL, beyond which this does not come.
+            let unit = unsafe { of.add(place) };
+            // SAFETY: likewise.
+            match unsafe { unit.read() } {
+                0 => break,
+                unit => units.push_str(&format!("{unit:04x}")),
+            }
+        }
+        units + "."
+    };
+    // Without argument 0 and the name of this trial.
+    list.iter().skip(2).map(text).collect()
+}
+
+/// The priority class of this process.
+pub fn priority() -> u32 {
+    // SAFETY: gives a constant.
+    let this = unsafe { GetCurrentProcess() };
+    // SAFETY: this process.
+    unsafe { GetPriorityClass(this) }
+}
+
+/// Whether this process has a console.
+pub fn has_console() -> bool {
+    // SAFETY: reads a number.
+    unsafe { GetConsoleCP() != 0 }
 }
 
 /// Empties the clipboard, which a program without that right cannot.
@@ -122,5 +164,6 @@ pub fn on_interrupt() {
         unsafe { ExitProcess(if event == CTRL_BREAK_EVENT { 10 } else { 9 }) }
     }
     // SAFETY: the function lives as long as the process.
-    unsafe { SetConsoleCtrlHandler(Some(end), 1) };
+    let set = unsafe { SetConsoleCtrlHandler(Some(end), 1) };
+    assert_ne!(set, 0);
 }

@@ -82,7 +82,7 @@ impl Dir {
         };
         match not_regular(&stat).or_else(|| not_private(&stat, false)) {
             Some(why) => Err(VaultError::Unsafe { path: path(), why }),
-            None => Ok(Some(Found { id: (stat.st_dev, stat.st_ino), len: stat.st_size as u64 })),
+            None => Ok(Some(Found { id: id_of(&stat), len: stat.st_size as u64 })),
         }
     }
 
@@ -210,6 +210,12 @@ fn move_file(
         }
         done => Ok(done?),
     }
+}
+
+/// As the standard library's `dev` and `ino` give them.
+#[allow(clippy::unnecessary_cast, reason = "a device is 32 bits on macOS")]
+fn id_of(stat: &Stat) -> FileId {
+    (stat.st_dev as u64, stat.st_ino)
 }
 
 fn not_regular(stat: &Stat) -> Option<String> {

@@ -256,17 +256,24 @@ fn pause() {
 /// Renames; while the file that has the new name is open, waits for as long as the database would.
 fn move_file(old: &Path, new: &Path, replace: bool) -> io::Result<()> {
     let begun = Instant::now();
+    let mut seen_in_use = begun;
     loop {
         let error = match file::rename(old, new, replace) {
             Err(error) if is_passing(&error) => error,
             done => return done,
         };
+        // It may have been closed since the rename failed: what counts is that nobody has had it for a moment.
         let in_use = is_open(new) || is_open(old);
-        match begun.elapsed() {
-            passed if passed < MOMENT || (in_use && passed < PATIENCE) => pause(),
-            _ if in_use => return Err(io::ErrorKind::WouldBlock.into()),
-            _ => return Err(error),
+        if in_use {
+            seen_in_use = Instant::now();
         }
+        if in_use && begun.elapsed() >= PATIENCE {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if seen_in_use.elapsed() >= MOMENT {
+            return Err(error);
+        }
+        pause();
     }
 }
 

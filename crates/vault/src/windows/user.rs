@@ -60,7 +60,7 @@ pub(crate) fn local_data() -> io::Result<PathBuf> {
     };
     let found = (result == 0 && !path.is_null()).then(|| {
         // SAFETY: the call succeeded, so `path` is a text that ends with a zero; each unit up to it is readable.
-        let length = (0..).take_while(|at| unsafe { *path.add(*at) } != 0).count();
+        let length = (0..).take_while(|at| unsafe { path.wrapping_add(*at).read() } != 0).count();
         // SAFETY: as many units were just read.
         OsString::from_wide(unsafe { std::slice::from_raw_parts(path, length) })
     });

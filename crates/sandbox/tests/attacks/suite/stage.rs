@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use crate::root::Helper;
+use super::root::Helper;
 
 /// The places of a user's services beneath the runtime directory, each a listener of the harness.
 pub const SERVICES: [&str; 5] =

@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 
 use envseal_sandbox::Tier;
 
-use crate::attack::{Attack, Closed, Tried, absent, also, fault, from, must};
-use crate::sys::{self, Arg};
+use super::attack::{Attack, Closed, Tried, absent, also, fault, from, must};
+use super::sys::{self, Arg};
 
 const CLOSED: Closed = from(Tier::Hardened);
 /// In a namespace of the engine no further one can be made, in every tier; nor with a private group, whose number
@@ -213,8 +213,8 @@ fn reached(result: std::io::Result<usize>, errno: i32) -> Tried {
     }
 }
 
-fn on_terminal(cell: &crate::cell::Cell<'_>) -> Tried {
-    let options = crate::supervise::Options { terminal: true, ..Default::default() };
+fn on_terminal(cell: &super::cell::Cell<'_>) -> Tried {
+    let options = super::supervise::Options { terminal: true, ..Default::default() };
     cell.act_with(options, &[])
 }
 

@@ -7,7 +7,7 @@ use std::{env, fs, io};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{rogue, sys};
+use super::{rogue, sys};
 
 /// `victim [namespace] [dumpable] [crash] [gives-group]`: says where the secrets are and waits until standard input ends.
 #[allow(clippy::print_stdout, reason = "the harness reads it")]

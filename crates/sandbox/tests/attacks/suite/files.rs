@@ -12,10 +12,10 @@ use std::process::Command;
 
 use envseal_sandbox::Tier;
 
-use crate::attack::{Args, Attack, Closed, Miss, NEVER, Tried, also, from, must};
-use crate::cell::Cell;
-use crate::sys::{self, Arg};
-use crate::uring;
+use super::attack::{Args, Attack, Closed, Miss, NEVER, Tried, also, from, must};
+use super::cell::Cell;
+use super::sys::{self, Arg};
+use super::uring;
 
 const CLOSED: Closed = from(Tier::Hardened);
 /// Landlock judges neither the attributes of a file nor who looks at them; with namespaces there is no such
@@ -193,7 +193,7 @@ pub const ATTACKS: &[Attack] = &[
     )
     .with(|cell| {
         let mut launched = cell.attacker(Default::default(), &[])?;
-        if launched.line(crate::cell::PATIENCE)?.is_some() {
+        if launched.line(super::cell::PATIENCE)?.is_some() {
             // The kernel tells of it before this returns; then standard input ends.
             fs::write(cell.room.join("vault/new"), "")?;
         }
@@ -215,7 +215,7 @@ pub const ATTACKS: &[Attack] = &[
     )
     .with(|cell| {
         let leak = Some(cell.room.join("vault/secret"));
-        cell.act_with(crate::supervise::Options { leak, ..Default::default() }, &[])
+        cell.act_with(super::supervise::Options { leak, ..Default::default() }, &[])
     }),
 ];
 

@@ -11,10 +11,10 @@ use std::process::Command;
 use envseal_sandbox::Tier;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use crate::attack::{Args, Attack, Closed, Miss, NEVER, READER, Tried, absent, fault, from, must};
-use crate::cell::Cell;
-use crate::supervise::Options;
-use crate::sys::{self, Arg};
+use super::attack::{Args, Attack, Closed, Miss, NEVER, READER, Tried, absent, fault, from, must};
+use super::cell::Cell;
+use super::supervise::Options;
+use super::sys::{self, Arg};
 
 /// In /proc, the files of a program that executes what it may not read belong to root: its user
 /// namespace's owner may still trace it, but not open those that only their owner may.

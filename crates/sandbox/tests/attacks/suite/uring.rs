@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::attack::{Miss, fault};
-use crate::sys::{self, Arg, Mapping};
+use super::attack::{Miss, fault};
+use super::sys::{self, Arg, Mapping};
 
 /// Bytes of `struct io_uring_params` and of a request and an answer.
 const PARAMETERS: usize = 120;

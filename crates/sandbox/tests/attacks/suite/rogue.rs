@@ -14,11 +14,11 @@ use envseal_sandbox::Tier;
 use rustix::process::{getegid, getgid};
 use rustix::thread::{Gid, set_thread_res_gid};
 
-use crate::attack::{Args, Attack, Closed, Miss, NEVER, READER, Tried, fault, must, refused};
-use crate::cell::{Cell, PATIENCE, Place};
-use crate::reader::{FILES, finds, get_descriptor, mem, read_proc, trace, vm_read};
-use crate::supervise::Options;
-use crate::sys;
+use super::attack::{Args, Attack, Closed, Miss, NEVER, READER, Tried, fault, must, refused};
+use super::cell::{Cell, PATIENCE, Place};
+use super::reader::{FILES, finds, get_descriptor, mem, read_proc, trace, vm_read};
+use super::supervise::Options;
+use super::sys;
 
 /// A program of a namespace of its own sees no other one.
 const ANOTHER: Closed = READER.in_namespaces(Some(Tier::None));

@@ -12,10 +12,10 @@ use envseal_sandbox::Tier;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, setsid};
 
-use crate::attack::{Args, Attack, Closed, Miss, Tried, fault, from, refused};
-use crate::cell::{Cell, Launched, PATIENCE, Place};
-use crate::supervise::Options;
-use crate::sys;
+use super::attack::{Args, Attack, Closed, Miss, Tried, fault, from, refused};
+use super::cell::{Cell, Launched, PATIENCE, Place};
+use super::supervise::Options;
+use super::sys;
 
 /// With namespaces the watchers are outside of the program's, and cannot be named.
 const BOTH: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None));

@@ -8,10 +8,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use envseal_sandbox::Tier;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::attack::{Args, Attack, Closed, Tried, absent, also, from, must};
-use crate::cell::PATIENCE;
-use crate::sockets::greeted;
-use crate::sys::{self, Arg};
+use super::attack::{Args, Attack, Closed, Tried, absent, also, from, must};
+use super::cell::PATIENCE;
+use super::sockets::greeted;
+use super::sys::{self, Arg};
 
 const CLOSED: Closed = from(Tier::Lockdown);
 /// Families of sockets that development tools have no use for.

@@ -12,11 +12,11 @@ use rustix::process::{
     pidfd_send_signal,
 };
 
-use crate::attack::{Args, Attack, Closed, Miss, Tried, fault, from, must, refused};
-use crate::reader::{
+use super::attack::{Args, Attack, Closed, Miss, Tried, fault, from, must, refused};
+use super::reader::{
     finds, get_descriptor, has_bytes, link, mem, proc_path, read_proc, seize, trace, vm_read, vm_write,
 };
-use crate::sys::{self, Arg};
+use super::sys::{self, Arg};
 
 /// In Hardened by Landlock and seccomp; with namespaces always, because there is no such process.
 const CLOSED: Closed = from(Tier::Hardened).in_namespaces(Some(Tier::None));

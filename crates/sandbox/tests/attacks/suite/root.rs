@@ -11,8 +11,8 @@ use std::process::{Command, ExitCode};
 use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
-use crate::installation::Installed;
-use crate::{sys, table};
+use super::installation::Installed;
+use super::{sys, table};
 
 /// Set in the ordinary user's half: standard input leads to root's.
 const MARK: &str = "ENVSEAL_ATTACKS_BY_ROOT";
@@ -22,11 +22,11 @@ const PATTERN: &str = "/proc/sys/kernel/core_pattern";
 /// Runs everything again as the ordinary user.
 pub fn as_ordinary_user(arguments: &[OsString]) -> ExitCode {
     let Some([uid, gid]) = user() else {
-        crate::supervise::warn("no ordinary user envseal-test, and useradd could not make one");
+        super::supervise::warn("no ordinary user envseal-test, and useradd could not make one");
         return ExitCode::FAILURE;
     };
     let Some(launcher) = launcher() else {
-        crate::supervise::warn(
+        super::supervise::warn(
             "no launcher to install: run `cargo build -p envseal-sandbox --example launch` first",
         );
         return ExitCode::FAILURE;

@@ -13,8 +13,8 @@ use std::thread;
 use envseal_sandbox::Tier;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::attack::{Args, Attack, Miss, Tried, fault, from, refused};
-use crate::sys;
+use super::attack::{Args, Attack, Miss, Tried, fault, from, refused};
+use super::sys;
 
 pub const ATTACKS: &[Attack] = &[
     Attack::inside(

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use envseal_sandbox::Tier;
 
-use crate::attack::Way;
-use crate::run::{Findings, Outcome, PLACES, Row};
+use super::attack::Way;
+use super::run::{Findings, Outcome, PLACES, Row};
 
 /// A heading and the attacks beneath it.
 pub type Chapter<'a> = (&'static str, Vec<&'a Row>);

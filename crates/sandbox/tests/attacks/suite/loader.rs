@@ -12,9 +12,9 @@ use std::{env, iter};
 
 use envseal_sandbox::Tier;
 
-use crate::attack::{Attack, Closed, Miss, Tried, absent, also, from, must, refused};
-use crate::cell::Cell;
-use crate::supervise::Options;
+use super::attack::{Attack, Closed, Miss, Tried, absent, also, from, must, refused};
+use super::cell::Cell;
+use super::supervise::Options;
 
 const CLOSED: Closed = from(Tier::None);
 

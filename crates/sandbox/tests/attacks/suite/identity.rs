@@ -12,10 +12,10 @@ use std::process::Command;
 
 use envseal_sandbox::Tier;
 
-use crate::attack::{Args, Attack, Closed, Miss, Tried, absent, from, must};
-use crate::cell::Cell;
-use crate::sys::{self, Arg};
-use crate::{kernel, uring};
+use super::attack::{Args, Attack, Closed, Miss, Tried, absent, from, must};
+use super::cell::Cell;
+use super::sys::{self, Arg};
+use super::{kernel, uring};
 
 const CLOSED: Closed = from(Tier::None);
 const AT: usize = libc::AT_FDCWD as usize;

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use envseal_sandbox::{Engine, Tier};
 
-use crate::cell::Cell;
+use super::cell::Cell;
 
 /// One attempt against the tiers.
 pub struct Attack {

@@ -9,9 +9,9 @@ use std::{env, fs, thread};
 
 use envseal_sandbox::Tier;
 
-use crate::attack::{Attack, Miss, Tried, Way, fault};
-use crate::stage::Stage;
-use crate::supervise::{FAILED, NOT_GIVEN, Options};
+use super::attack::{Attack, Miss, Tried, Way, fault};
+use super::stage::Stage;
+use super::supervise::{FAILED, NOT_GIVEN, Options};
 
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);

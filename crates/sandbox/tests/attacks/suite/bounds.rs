@@ -12,10 +12,10 @@ use envseal_sandbox::Tier;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::attack::{Attack, Closed, Tried, absent, also, from, must};
-use crate::cell::{Cell, PATIENCE};
-use crate::supervise::Options;
-use crate::sys;
+use super::attack::{Attack, Closed, Tried, absent, also, from, must};
+use super::cell::{Cell, PATIENCE};
+use super::supervise::Options;
+use super::sys;
 
 const CLOSED: Closed = from(Tier::Lockdown);
 
@@ -136,7 +136,7 @@ pub const ATTACKS: &[Attack] = &[
         Ok(fs::set_permissions(args.path("room", "file")?, mode)?)
     })
     .with(|cell| {
-        crate::stage::write_file(&cell.room.join("file"), "text", 0o644)?;
+        super::stage::write_file(&cell.room.join("file"), "text", 0o644)?;
         cell.act(&[])?;
         let found = fs::metadata(cell.room.join("file"))?.permissions();
         must(std::os::unix::fs::PermissionsExt::mode(&found) & 0o777 == 0o600, "nothing changed outside")

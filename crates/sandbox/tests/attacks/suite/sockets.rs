@@ -16,8 +16,8 @@ use rustix::net::{
     socketpair,
 };
 
-use crate::attack::{Args, Attack, Closed, Miss, Tried, absent, also, fault, from, must, refused};
-use crate::cell::{Cell, PATIENCE};
+use super::attack::{Args, Attack, Closed, Miss, Tried, absent, also, fault, from, must, refused};
+use super::cell::{Cell, PATIENCE};
 
 const CLOSED: Closed = from(Tier::Hardened);
 

@@ -6,9 +6,9 @@ use std::fs;
 
 use envseal_sandbox::Tier;
 
-use crate::attack::{Args, Attack, Closed, Miss, Tried, absent, from, must};
-use crate::cell::Cell;
-use crate::sys::{self, Arg};
+use super::attack::{Args, Attack, Closed, Miss, Tried, absent, from, must};
+use super::cell::Cell;
+use super::sys::{self, Arg};
 
 const IPC: Closed = from(Tier::Hardened);
 const KEYRING: Closed = from(Tier::Hardened);

@@ -12,8 +12,8 @@ use std::{env, fs};
 use envseal_sandbox::launch::{Launcher, start_through};
 use envseal_sandbox::{Guarantee, Image, Spec, StartError, Stdio, Tier, start, tty};
 
-use crate::attack::Way;
-use crate::sys;
+use super::attack::Way;
+use super::sys;
 
 /// The start failed closed.
 pub const NOT_GIVEN: u8 = 20;
