@@ -140,6 +140,10 @@ impl Suite {
         let result = text.lines().rev().find(|line| line.starts_with("test result:"));
         Ok(match (status, result) {
             (Some(status), Some(result)) => (status.success(), result.to_owned()),
+            // Suites with a main of their own, which is another system's.
+            (Some(status), None) if status.success() && text.is_empty() => {
+                (true, "nothing for this system".to_owned())
+            }
             (Some(status), None) => (false, format!("{status}, without a result")),
             (None, _) => (false, format!("ended after {} minutes", PATIENCE.as_secs() / 60)),
         })
@@ -175,16 +179,21 @@ impl Prefix {
     }
 
     fn wine(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(WINE);
-        command.arg(program).env("WINEPREFIX", &self.0).env("WINEDEBUG", "-all");
+        let mut command = self.masked(WINE);
+        command.arg(program).env("WINEDEBUG", "-all");
         // Neither a window nor the installers that it would offer for Mono and Gecko.
         command.env_remove("DISPLAY").env("WINEDLLOVERRIDES", "mscoree,mshtml=");
         command
     }
 
     fn server(&self) -> Command {
-        let mut command = Command::new("/usr/lib/wine/wineserver64");
-        command.env("WINEPREFIX", &self.0);
+        self.masked("/usr/lib/wine/wineserver64")
+    }
+
+    /// Wine makes a file's access list of its mode, where Windows takes it from the directory.
+    fn masked(&self, program: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"umask 077; exec "$0" "$@""#, program]).env("WINEPREFIX", &self.0);
         command
     }
 

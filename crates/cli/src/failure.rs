@@ -151,7 +151,7 @@ impl From<RunError> for Failure {
             RunError::Unlock(error) => error.into(),
             RunError::Owner(error) => error.into(),
             RunError::NotGiven { ids, allow, .. } => {
-                let install = match ids.split(',').any(|id| id == "L6") {
+                let install = match cfg!(target_os = "linux") && ids.split(',').any(|id| id == "L6") {
                     true => "L6 holds once `sudo envseal install` was done; ",
                     false => "",
                 };

@@ -22,13 +22,15 @@ pub struct Person<'a> {
     given: Option<Passphrase>,
     /// What `--passphrase-fd` or `--keyfile` brought was tried.
     tried: bool,
+    /// The vault has a key slot that data protection opens without a passphrase.
+    protected: bool,
 }
 
 impl<'a> Person<'a> {
     /// Reads what the command line names. The descriptor is read now, before anything else can.
-    pub fn new(common: &'a Common) -> Result<Self, OwnerError> {
+    pub fn new(common: &'a Common, protected: bool) -> Result<Self, OwnerError> {
         let given = common.passphrase_fd.map(read_passphrase).transpose()?;
-        Ok(Self { common, given, tried: false })
+        Ok(Self { common, given, tried: false, protected })
     }
 
     /// A factor that needs no terminal; `None` when none was named or it was tried.
@@ -37,7 +39,8 @@ impl<'a> Person<'a> {
             return Ok(None);
         }
         if self.common.dpapi {
-            return Ok(Some(Factor::Dpapi(self.given.take())));
+            let given = self.given.take();
+            return Ok((given.is_some() || self.protected).then(|| Factor::Dpapi(given)));
         }
         if let Some(passphrase) = self.given.take() {
             return Ok(Some(Factor::Passphrase(passphrase)));
@@ -113,8 +116,9 @@ impl Owner for Person<'_> {
             }
         };
         let factor = match self.without_terminal()? {
-            Some(factor) => factor,
-            None => self.at_terminal(&mut terminal)?,
+            // Alone it gives no grants, and here is somebody to ask.
+            Some(factor) if !matches!(factor, Factor::Dpapi(None)) => factor,
+            _ => self.at_terminal(&mut terminal)?,
         };
         Ok(Some(Answer::Proven { choice, factor }))
     }

@@ -16,7 +16,7 @@ const VALUE: &str = "tr0ub4dor-and-three";
 /// A vault of its own, and a program to run.
 struct Home {
     dir: tempfile::TempDir,
-    probe: PathBuf,
+    guest: PathBuf,
 }
 
 /// What a command did.
@@ -28,10 +28,10 @@ impl Home {
         // The examples lie beside the folder that the tests are in.
         let built = std::env::current_exe().expect("this program");
         let built =
-            built.parent().and_then(Path::parent).expect("a target folder").join("examples/probe.exe");
-        let probe = dir.path().join("probe.exe");
-        std::fs::copy(built, &probe).expect("the example");
-        Home { dir, probe }
+            built.parent().and_then(Path::parent).expect("a target folder").join("examples/guest.exe");
+        let guest = dir.path().join("guest.exe");
+        std::fs::copy(built, &guest).expect("the example");
+        Home { dir, guest }
     }
 
     /// With a vault that has TOKEN, and a key file for use.
@@ -67,16 +67,16 @@ impl Home {
         feed(command.args(args), &format!("{PASSPHRASE}\n{input}"))
     }
 
-    /// `envseal --keyfile F run -s TOKEN OPTIONS -- probe ARGS`.
+    /// `envseal --keyfile F run -s TOKEN OPTIONS -- guest ARGS`.
     fn run(&self, options: &[&str], args: &[&str]) -> Command {
         let mut command = self.envseal([OsStr::new("--keyfile"), self.keyfile().as_os_str()]);
-        command.args(["run", "-s", "TOKEN"]).args(options).arg("--").arg(&self.probe).args(args);
+        command.args(["run", "-s", "TOKEN"]).args(options).arg("--").arg(&self.guest).args(args);
         command
     }
 
     fn allow(&self, options: &[&str], args: &[&str]) {
         let mut command = self.envseal(["--passphrase-fd", "0", "allow", "-s", "TOKEN"]);
-        command.args(options).arg("--").arg(&self.probe).args(args);
+        command.args(options).arg("--").arg(&self.guest).args(args);
         feed(&mut command, &format!("{PASSPHRASE}\n")).ok();
     }
 
@@ -168,9 +168,9 @@ fn a_program_gets_its_secret_once_it_is_allowed_and_prints_it_masked() {
     // Other arguments are another request.
     run(&mut home.run(&[], &["show", "PATH"])).status(77);
     // And other bytes another program.
-    let mut bytes = std::fs::read(&home.probe).expect("read");
+    let mut bytes = std::fs::read(&home.guest).expect("read");
     bytes.push(0);
-    std::fs::write(&home.probe, bytes).expect("written");
+    std::fs::write(&home.guest, bytes).expect("written");
     run(&mut home.run(&[], &args)).status(77);
     home.owner(["audit", "verify"]).ok();
 }
@@ -215,7 +215,7 @@ fn a_secret_comes_by_standard_input_and_what_has_no_place_is_refused() {
     assert_eq!(printed.trim(), format!("{} bytes: [envseal:TOKEN]", VALUE.len()));
     let fd = ["--deliver", "fd"];
     let mut allow = home.envseal(["--passphrase-fd", "0", "allow", "-s", "TOKEN"]);
-    let allowed = feed(allow.args(fd).arg("--").arg(&home.probe).arg("input"), &format!("{PASSPHRASE}\n"));
+    let allowed = feed(allow.args(fd).arg("--").arg(&home.guest).arg("input"), &format!("{PASSPHRASE}\n"));
     if allowed.0.status.success() {
         let refused = run(&mut home.run(&fd, &["input"]));
         assert!(!refused.0.status.success() && refused.stderr().contains("stdin"), "{}", refused.stderr());
@@ -265,6 +265,9 @@ fn the_tree_ends_with_envseal() {
     let weaker = home.not_given(&["tree"]);
     let weaker: Vec<&str> = weaker.iter().map(String::as_str).collect();
     home.allow(&weaker, &["tree"]);
+    home.allow(&weaker, &["exit", "0"]);
+    // What this system's tier does not promise is said without being asked.
+    run(&mut home.run(&weaker, &["exit", "0"])).ok().says("does not give H1, H2, H3");
     let (mut envseal, line) = started(home.run(&weaker, &["tree"]));
     let pids: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(pids.len(), 2, "{line}");
@@ -279,7 +282,7 @@ fn panic_ends_what_runs_and_withdraws_every_grant() {
     home.allow(&[], &["stay", "100"]);
     let (mut envseal, line) = started(home.run(&[], &["stay", "100"]));
     let status = run(&mut home.envseal(["--json", "status"])).ok().stdout();
-    assert!(status.contains("probe.exe"), "{status}");
+    assert!(status.contains("guest.exe"), "{status}");
     run(&mut home.envseal(["panic"])).ok();
     envseal.wait().expect("ended");
     let weaker = home.not_given(&["stay", "1"]);
@@ -301,7 +304,7 @@ fn the_vault_is_kept_and_carried_as_elsewhere() {
     home.owner(["rotate", "TOKEN", "--purge"]).ok();
     home.owner(["rm", "other/name"]).ok();
     home.allow(&[], &["show", "TOKEN"]);
-    assert!(run(&mut home.envseal(["grants"])).ok().stdout().contains("probe.exe"));
+    assert!(run(&mut home.envseal(["grants"])).ok().stdout().contains("guest.exe"));
     let backup = home.path("vault.backup");
     home.owner([OsStr::new("backup"), backup.as_os_str()]).ok();
     home.owner(["rm", "TOKEN"]).ok();
@@ -320,13 +323,21 @@ fn data_protection_opens_the_vault_for_this_user_and_gives_no_grants() {
     assert!(run(&mut home.envseal(["slot", "list"])).ok().stdout().contains("dpapi"));
     home.allow(&[], &["show", "TOKEN"]);
     let mut command = home.envseal(["--dpapi", "run", "-s", "TOKEN", "--"]);
-    let ran = run(command.arg(&home.probe).args(["show", "TOKEN"])).ok();
+    let ran = run(command.arg(&home.guest).args(["show", "TOKEN"])).ok();
     assert_eq!(ran.stdout().trim(), "<[envseal:TOKEN]>");
     let mut command = home.envseal(["--dpapi", "allow", "-s", "TOKEN", "--"]);
-    run(command.arg(&home.probe).args(["show", "OTHER"])).status(77);
+    run(command.arg(&home.guest).args(["show", "OTHER"])).status(77);
+    // With a passphrase of its own it is the owner's.
+    let second = ["slot", "add", "dpapi", "--with-passphrase", "--new-passphrase-fd", "0"];
+    home.owner_with(second, "another passphrase\n").ok();
+    for (passphrase, status) in [("another passphrase\n", 0), ("wrong\n", 77), (PASSPHRASE, 77)] {
+        let mut command = home.envseal(["--dpapi", "--passphrase-fd", "0", "allow", "-s", "TOKEN", "--"]);
+        feed(command.arg(&home.guest).args(["show", "OTHER"]), passphrase).status(status);
+    }
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "what was skipped is said")]
 fn ctrl_break_reaches_the_program_and_leaves_envseal_to_tell_its_status() {
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
     let home = Home::new();

@@ -385,6 +385,9 @@ impl<'p> Session<'p> {
         }
         let engine = held.confinement.engine;
         let mut running = held.start(spec).map_err(|why| not_started(why, &request, &typed, &held))?;
+        if let Some(missing) = held.missing(running.enforced()) {
+            owner.notice(&missing);
+        }
         let guarantees = standings(running.enforced());
         owner.detail(&format!("tier {}, by the engine {engine}", held.tier));
         for standing in &guarantees {

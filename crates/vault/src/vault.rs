@@ -131,6 +131,11 @@ impl Vault {
         Ok(Self { db, dir, id, witness })
     }
 
+    /// Removes the notes of its state that this machine keeps beside it, for a vault that is thrown away.
+    pub fn forget_notes(&self) -> Result<(), VaultError> {
+        self.witness.forget(self.id)
+    }
+
     /// The vault's directory, canonical.
     pub fn dir(&self) -> &Path {
         self.dir.path()

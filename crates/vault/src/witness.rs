@@ -56,6 +56,19 @@ impl Witness {
         [&self.state, &self.runtime].into_iter().flatten().map(PathBuf::as_path)
     }
 
+    /// Removes the notes of a vault.
+    pub(crate) fn forget(&self, id: VaultId) -> Result<(), VaultError> {
+        for dir in self.directories() {
+            match std::fs::remove_file(dir.join(file_name(id))) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(VaultError::io(dir.display().to_string(), error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The place of a vault that no note was ever kept of.
     pub(crate) const NOWHERE: [u8; 32] = [0; 32];
 
@@ -190,6 +203,11 @@ mod tests {
         assert_eq!(witness.seen(&key), Seen { state: Some(7), highest: Some(7) });
         assert_eq!(witness.fingerprint(key.id()), Some([3; 32]));
         assert_eq!(witness.seen(&VaultKey::generate(key.id()).unwrap()), Seen::default());
+        witness.forget(VaultId([2; 16])).unwrap();
+        assert_ne!(witness.seen(&key), Seen::default());
+        witness.forget(key.id()).unwrap();
+        witness.forget(key.id()).unwrap();
+        assert_eq!(witness.seen(&key), Seen::default());
     }
 
     #[test]

@@ -79,13 +79,13 @@ impl Terminal {
     }
 
     fn read(&mut self, question: &str, echo: bool) -> io::Result<Line> {
-        // What would end this process ends the question instead, and leaves the terminal as it was.
-        let ending = system::Ending::catch();
-        self.say(question)?;
-        let unbuffered = self.0.unbuffered()?;
-        let answer = self.edit_line(echo, &ending);
-        drop(unbuffered);
-        drop(ending);
+        let answer = {
+            // What would end this process ends the question instead, and leaves the terminal as it was.
+            let ending = system::Ending::catch();
+            self.say(question)?;
+            let _unbuffered = self.0.unbuffered()?;
+            self.edit_line(echo, &ending)
+        };
         self.say("\n")?;
         answer
     }

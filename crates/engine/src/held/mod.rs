@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use envseal_sandbox::{Engine, Guarantee, Running, Spec, StartError, Tier};
+use envseal_sandbox::{Enforced, Engine, Given, Guarantee, Running, Spec, StartError, Tier};
 use envseal_vault::{Confinement, EngineName, Grant, TierName};
 
 use crate::confinement::guarantee;
@@ -68,6 +68,16 @@ impl Held {
     /// Starts what was laid.
     pub fn start(&self, spec: Spec) -> Result<Running, StartError> {
         start(spec, self.confinement.engine, self.waives(Guarantee::L6))
+    }
+
+    /// What the tier names, this system does not give, and nobody waived: where its tiers promise less (Windows).
+    pub fn missing(&self, enforced: &Enforced) -> Option<String> {
+        let missing =
+            enforced.iter().filter(|(one, given)| matches!(given, Given::No(_)) && !self.waives(*one));
+        let ids: Vec<_> = missing.map(|(one, _)| one.id()).collect();
+        (self.tier > TierName::None && !ids.is_empty()).then(|| {
+            format!("tier {} does not give {} here; envseal status says why", self.tier, ids.join(", "))
+        })
     }
 
     /// Whether the owner said that it need not hold.

@@ -128,6 +128,7 @@ mod tests {
 
     #[test]
     #[ignore = "the child of another test"]
+    #[allow(clippy::print_stdout, reason = "the other test waits for it")]
     fn closes_itself_and_waits() {
         if std::env::var_os("ENVSEAL_TEST_CLOSED").is_some() {
             close_to_others().expect("closed");
@@ -166,7 +167,7 @@ mod tests {
                 command.env("ENVSEAL_TEST_CLOSED", "1");
             }
             let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("started");
-            let out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+            let out = io::BufReader::new(child.stdout.take().expect("a pipe"));
             let ready = out.lines().map_while(Result::ok).any(|line| line.contains("ready"));
             assert!(ready);
             for access in attacks {

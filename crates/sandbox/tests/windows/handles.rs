@@ -27,12 +27,18 @@ fn inheritable(file: &File) {
 fn nothing_but_what_is_listed_is_inherited() {
     let place = TempDir::new().expect("a directory");
     let file = File::create(place.path().join("secret")).expect("a file");
-    let before = Command::new(example("probe")).arg("handles").output().expect("output");
-    let own = on_disk(&String::from_utf8_lossy(&before.stdout));
+    // Such a start inherits what other tests make inheritable at that moment, too: the least is its own.
+    let inherits_all = || {
+        let tries = std::iter::repeat_with(|| {
+            let tried = Command::new(example("probe")).arg("handles").output().expect("output");
+            on_disk(&String::from_utf8_lossy(&tried.stdout))
+        });
+        tries.take(10).min().expect("ten")
+    };
+    let own = inherits_all();
     inheritable(&file);
     // Whoever inherits everything has it now.
-    let all = Command::new(example("probe")).arg("handles").output().expect("output");
-    assert_eq!(on_disk(&String::from_utf8_lossy(&all.stdout)), own + 1);
+    assert_eq!(inherits_all(), own + 1);
     for tier in TIERS {
         assert_eq!(on_disk(&output(probe(tier, ["handles"])).1), own, "{tier}");
         // The one that is listed is inherited, and need not have been inheritable.

@@ -62,7 +62,8 @@ impl Dir {
             return Err(refused(why));
         }
         let path = file::path(&pin).map_err(failed)?;
-        Ok(Self { _pin: pin, path })
+        // As people write it, where that leads to the same file.
+        Ok(Self { _pin: pin, path: dunce::simplified(&path).to_owned() })
     }
 
     /// The same, made for this user alone (parents too) when it is not there.
