@@ -34,7 +34,7 @@ pub struct Common {
     /// Unlock with this key file instead of a passphrase
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "passphrase_fd", value_hint = ValueHint::FilePath)]
     pub keyfile: Option<PathBuf>,
-    /// Unlock by the data protection of this Windows user (DPAPI); with --passphrase-fd, by both
+    /// Unlock by the data protection of this Windows user (DPAPI) and the passphrase of that slot
     #[arg(long, global = true, conflicts_with_all = ["keyfile", "recovery"])]
     pub dpapi: bool,
     /// Unlock with the recovery code instead of a passphrase (asked for at the terminal)
@@ -469,13 +469,10 @@ pub enum SlotAdd {
         #[arg(long, default_value = "keyfile")]
         label: String,
     },
-    /// The data protection of this Windows user (DPAPI): it can use grants; with a passphrase, give them too
+    /// The data protection of this Windows user (DPAPI) and a passphrase of the slot's own, which open the vault together
     Dpapi {
-        /// Ask for a passphrase of this slot's own: the two open the vault together
-        #[arg(long)]
-        with_passphrase: bool,
-        /// Read that passphrase from this open descriptor
-        #[arg(long, value_name = "N", requires = "with_passphrase")]
+        /// Read the passphrase from this open descriptor
+        #[arg(long, value_name = "N")]
         new_passphrase_fd: Option<u32>,
         /// What to call it
         #[arg(long, default_value = "Windows user")]

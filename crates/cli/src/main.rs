@@ -43,11 +43,13 @@ fn status() -> i32 {
 #[cfg(target_os = "linux")]
 fn harden() -> std::io::Result<()> {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: None })?)
+    // Where the hard limit is lower already, there is nothing to set.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: None });
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// The same on Windows: no process of the same user reads its memory, puts a thread into it or takes its handles.
+/// The same on Windows: no process of the same user opens it to read its memory or take its handles. Whoever started it
+/// has a handle already, and its threads are not closed.
 #[cfg(windows)]
 fn harden() -> std::io::Result<()> {
     envseal_sandbox::process::close_to_others()

@@ -52,9 +52,9 @@ fn add(context: &Context, new: &SlotAdd) -> Result<(), Failure> {
                     KeyFile::read_or_create(file).map_err(|error| Failure::other(error.to_string()))?;
                 (NewSlot::KeyFile(made), label.as_str())
             }
-            SlotAdd::Dpapi { with_passphrase, new_passphrase_fd, label } => {
-                let second = with_passphrase.then(|| passphrase::choose(*new_passphrase_fd)).transpose()?;
-                (NewSlot::Dpapi(second), label.as_str())
+            // Never without one: every program of the user can ask for what data protection alone keeps.
+            SlotAdd::Dpapi { new_passphrase_fd, label } => {
+                (NewSlot::Dpapi(Some(passphrase::choose(*new_passphrase_fd)?)), label.as_str())
             }
         };
         let (id, code) = unlocked.add_slot(new, label)?;

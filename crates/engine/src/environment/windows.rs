@@ -2,24 +2,15 @@
 
 /// Variables that pass without being named. Without `SystemRoot` sockets and cryptography fail.
 pub const PASSED: &[&str] = &[
-    "ALLUSERSPROFILE",
     "APPDATA",
     "COMPUTERNAME",
     "COMSPEC",
-    "CommonProgramFiles",
-    "CommonProgramFiles(x86)",
-    "CommonProgramW6432",
-    "HOMEDRIVE",
-    "HOMEPATH",
     "LOCALAPPDATA",
     "NUMBER_OF_PROCESSORS",
     "OS",
     "PATHEXT",
     "PROGRAMDATA",
-    "PUBLIC",
     "ProgramFiles",
-    "ProgramFiles(x86)",
-    "ProgramW6432",
     "SystemDrive",
     "SystemRoot",
     "TEMP",
@@ -59,6 +50,10 @@ pub const FIXED: &[(&str, &str)] = &[
     ("LOCALAPPDATA", "LocalAppData"),
     ("SystemRoot", "system root"),
     ("COMSPEC", "shell"),
+    ("PROGRAMDATA", "ProgramData"),
+    ("ProgramFiles", "Program Files"),
+    ("SystemDrive", "system drive"),
+    ("windir", "Windows"),
 ];
 
 /// Says where a user's own files are.
@@ -92,8 +87,10 @@ mod tests {
 
     #[test]
     fn the_case_of_a_name_changes_nothing() {
-        let harmless = ["Path", "systemroot", "ProgramFiles(X86)", "processor_level", "MY_VAR", "Lc_All"];
+        let harmless = ["Path", "systemroot", "programfiles", "processor_level", "MY_VAR", "Lc_All"];
         assert_eq!(passed(&harmless), harmless);
+        // Where programs are led to their settings and no approval fixes it.
+        assert_eq!(passed(&["HOMEDRIVE", "HomePath", "ALLUSERSPROFILE", "PUBLIC", "ProgramW6432"]), [""; 0]);
         let hostile = [
             "psmodulepath",
             "__Compat_Layer",

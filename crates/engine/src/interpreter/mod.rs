@@ -62,7 +62,7 @@ const FAMILIES: &[Family] = &[
         attached: &[],
     },
     Family {
-        names: &["python", "pypy"],
+        names: &["python", "pythonw", "pypy", "pypyw"],
         flags: &["-b", "-B", "-d", "-E", "-I", "-O", "-P", "-q", "-s", "-S", "-u", "-v"],
         valued: &["-W", "-X"],
         attached: &[],
@@ -82,8 +82,8 @@ const FAMILIES: &[Family] = &[
         valued: &[],
         attached: &["--max-old-space-size", "--stack-trace-limit", "--unhandled-rejections"],
     },
-    Family { names: &["perl"], flags: &["-t", "-T", "-w", "-W", "-X"], valued: &[], attached: &[] },
-    Family { names: &["ruby"], flags: &["-w", "--disable-gems"], valued: &[], attached: &[] },
+    Family { names: &["perl", "wperl"], flags: &["-t", "-T", "-w", "-W", "-X"], valued: &[], attached: &[] },
+    Family { names: &["ruby", "rubyw"], flags: &["-w", "--disable-gems"], valued: &[], attached: &[] },
     Family {
         names: &["escript", "fish", "lua", "luajit", "php", "Rscript", "tclsh", "wish"],
         flags: &[],
@@ -109,6 +109,7 @@ const ARBITRARY: &[&str] = &[
     "groovy",
     "guile",
     "java",
+    "javaw",
     "julia",
     "lldb",
     "mawk",

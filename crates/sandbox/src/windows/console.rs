@@ -67,9 +67,11 @@ impl Console {
         let input = self.input.try_clone()?;
         let before = mode(&input)?;
         set_mode(&input, 0)?;
+        // From here on the mode is put back, whatever fails.
+        let keys = Keys { input, before };
         self.keys.clear();
-        sys::flush(&input)?;
-        Ok(Keys { input, before })
+        sys::flush(&keys.input)?;
+        Ok(keys)
     }
 
     /// The next character that is typed before `deadline`; `None` when there is none. Half of a surrogate pair is

@@ -3,9 +3,7 @@
 use std::io;
 use std::os::windows::io::{AsHandle, OwnedHandle};
 
-use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_INVALID_PARAMETER, ERROR_NOT_SUPPORTED, HANDLE,
-};
+use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, ERROR_NOT_SUPPORTED, HANDLE};
 use windows_sys::Win32::Security::{
     SECURITY_CAPABILITIES, TOKEN_ADJUST_DEFAULT, TOKEN_DUPLICATE, TOKEN_QUERY, WinBuiltinAdministratorsSid,
     WinLowLabelSid, WinMediumLabelSid,
@@ -177,9 +175,10 @@ pub(super) fn make(mut plan: Plan<'_>) -> Result<Made, Failure> {
     }
 }
 
-/// What systems say that know no job list, or no job in a job.
+/// What systems say that know no job list. (ERROR_ACCESS_DENIED, which some say to a job in a job, can be brought about
+/// by who may change the file's access list.)
 fn refuses_list(error: &io::Error) -> bool {
-    let codes = [ERROR_NOT_SUPPORTED, ERROR_INVALID_PARAMETER, ERROR_ACCESS_DENIED];
+    let codes = [ERROR_NOT_SUPPORTED, ERROR_INVALID_PARAMETER];
     error.raw_os_error().is_some_and(|code| codes.contains(&(code as u32)))
 }
 

@@ -86,10 +86,11 @@ pub fn user_id() -> io::Result<u32> {
     sys::user()
 }
 
-/// Closes this process to other processes of the same user: they cannot read its memory, put code or threads into
-/// it, take its handles, or change that. They can still end it.
+/// Closes this process to other processes of the same user: they cannot open it to read or write its memory, make
+/// threads in it, take its handles, or change that. They can still end it.
 ///
-/// A process with the debug privilege, which an administrator's elevated one has, is not held by this.
+/// Its threads are objects of their own, which this does not close: who opens one can have it run other code. The
+/// process that started this one has a handle that can do anything. A process with the debug privilege, which an administrator's elevated one has, is not held by this.
 pub fn close_to_others() -> io::Result<()> {
     sys::protect(CLOSED)
 }

@@ -9,8 +9,8 @@ use std::os::windows::ffi::OsStringExt;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 
 use windows_sys::Win32::Foundation::{
-    CompareObjectHandles, DUPLICATE_SAME_ACCESS, DuplicateHandle, HANDLE, HANDLE_FLAG_INHERIT,
-    INVALID_HANDLE_VALUE, SetHandleInformation,
+    CompareObjectHandles, DUPLICATE_SAME_ACCESS, DuplicateHandle, ERROR_INVALID_HANDLE, HANDLE,
+    HANDLE_FLAG_INHERIT, INVALID_HANDLE_VALUE, SetHandleInformation,
 };
 use windows_sys::Win32::Globalization::{CSTR_EQUAL, CSTR_LESS_THAN, CompareStringOrdinal};
 use windows_sys::Win32::Storage::FileSystem::{
@@ -71,7 +71,8 @@ pub(super) fn has_same(process: BorrowedHandle<'_>, handle: BorrowedHandle<'_>) 
     // SAFETY: `process` is open; the number need not be a handle there, which the call then says.
     let answer = unsafe { DuplicateHandle(raw(process), raw(handle), this_process(), &mut copy, 0, 0, same) };
     if answer == 0 {
-        return false;
+        // Any other answer does not say that it is not there.
+        return io::Error::last_os_error().raw_os_error() != Some(ERROR_INVALID_HANDLE as i32);
     }
     // SAFETY: the call gave a new handle.
     let copy = unsafe { own(copy) };

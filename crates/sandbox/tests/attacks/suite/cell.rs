@@ -1,6 +1,7 @@
 //! One cell of the table: an attack in one place. Starts programs there and tells what became of them.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -78,6 +79,9 @@ impl<'a> Cell<'a> {
             declared.map(|(name, value): (_, PathBuf)| (name.to_owned(), value.display().to_string()));
         options.env.extend(declared);
         let mut command = Command::new(&self.stage.exe);
+        // When an attack stops a process of it, and what is left of its group is orphaned, the kernel ends the group
+        // (SIGHUP, setpgid(2)): it must not be that of whoever runs the suite.
+        command.process_group(0);
         match place {
             Place::Unprotected => command.arg("plain"),
             Place::In(tier, way) => command.args(["supervise", &tier.to_string(), &way.to_string()]),
