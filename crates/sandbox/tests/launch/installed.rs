@@ -1,5 +1,6 @@
 //! Tests of what is installed: root installs, and each test runs again as an ordinary user.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio as Std};
 
 use envseal_sandbox::launch::Launcher;
@@ -35,6 +36,8 @@ pub fn turn(place: &str, groups: &str) -> Turn {
     let name = place.strip_suffix("::here").and_then(|place| place.split_once("::")).expect("a test").1;
     let _installed = Installed::new(&support::example("launch"));
     let output = Command::new("setpriv")
+        // A launcher that is stopped must not have the kernel end the group of whoever runs the tests (setpgid(2)).
+        .process_group(0)
         .args(["--reuid=65534", "--regid=65534", groups, "--inh-caps=-all", "--"])
         .arg(std::env::current_exe().expect("the test's own path"))
         .args(["--exact", name, "--nocapture"])
