@@ -25,6 +25,7 @@
 mod enforced;
 mod event;
 mod shebang;
+mod size;
 mod tier;
 
 pub use enforced::{Enforced, Given};

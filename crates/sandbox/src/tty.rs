@@ -6,18 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::pty::{OpenptFlags, grantpt, openpt, unlockpt};
 use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
-/// The size of a terminal in characters, and in pixels where known (else 0).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Size {
-    /// Lines.
-    pub rows: u16,
-    /// Characters in a line.
-    pub columns: u16,
-    /// Width in pixels.
-    pub width: u16,
-    /// Height in pixels.
-    pub height: u16,
-}
+pub use crate::size::Size;
 
 impl Size {
     /// The size of `terminal`.

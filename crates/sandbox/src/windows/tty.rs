@@ -11,22 +11,10 @@ use windows_sys::Win32::System::Console::{
 
 use super::sys::pipe;
 use super::sys_console::{self, PseudoConsole};
+pub use crate::size::Size;
 
 /// UTF-8, which a pseudoconsole speaks.
 const UTF_8: u32 = 65001;
-
-/// The size of a terminal in characters. Pixels are not known on Windows: 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Size {
-    /// Lines.
-    pub rows: u16,
-    /// Characters in a line.
-    pub columns: u16,
-    /// Width in pixels.
-    pub width: u16,
-    /// Height in pixels.
-    pub height: u16,
-}
 
 impl Size {
     /// The size of the caller's console; an error where it has none.
