@@ -2,6 +2,7 @@
 # is closed, and first where it is open: a check that cannot fail proves nothing.
 #
 #   cargo build -p envseal-sandbox --examples
+#   cargo build -p envseal
 #   powershell -ExecutionPolicy Bypass -File tests\real_windows.ps1 [-Bin target\debug\examples]
 #
 # As an ordinary user, in a console without elevation. Ends with 1 when a check failed.
@@ -10,6 +11,7 @@ param([string]$Bin = "target\debug\examples")
 
 $ErrorActionPreference = "Stop"
 $script:Failed = 0
+$Envseal = Join-Path (Split-Path $Bin) "envseal.exe"
 $Supervise = (Resolve-Path (Join-Path $Bin "supervise.exe")).Path
 
 # A place of its own, whose programs the containers may read: by the access list of this directory alone.
@@ -52,6 +54,31 @@ function Sleeper([string]$Tier) {
     [pscustomobject]@{ Supervisor = $Process; Pid = [int](Get-Content $File) }
 }
 
+# A probe that waits, and what it said first.
+function Waiting([string]$Trial) {
+    $Start = [Diagnostics.ProcessStartInfo]::new($Probe, $Trial)
+    $Start.UseShellExecute = $false
+    $Start.RedirectStandardOutput = $true
+    $Process = [Diagnostics.Process]::Start($Start)
+    [pscustomobject]@{ Process = $Process; Said = $Process.StandardOutput.ReadLine() }
+}
+
+# Whether another process of the user gets to a process, any of its threads and its token, one right at a time.
+function Reaches([string]$What, [int]$Id, [string]$Expected) {
+    $Rights = @(
+        @("open", "10", "PROCESS_VM_READ"), @("open", "28", "PROCESS_VM_WRITE"), @("open", "2", "PROCESS_CREATE_THREAD"),
+        @("open", "40", "PROCESS_DUP_HANDLE"), @("open", "40000", "WRITE_DAC"), @("open", "80000", "WRITE_OWNER"),
+        @("open-threads", "8", "THREAD_GET_CONTEXT"), @("open-threads", "10", "THREAD_SET_CONTEXT"),
+        @("open-threads", "80", "THREAD_SET_THREAD_TOKEN"), @("open-threads", "40000", "WRITE_DAC on a thread"),
+        @("open-token", "2", "TOKEN_DUPLICATE"), @("open-token", "80", "TOKEN_ADJUST_DEFAULT"),
+        @("open-token", "40000", "WRITE_DAC on the token")
+    )
+    foreach ($Right in $Rights) {
+        $Opened = & $Probe $Right[0] $Id $Right[1] | Out-String
+        Check "$($Right[2]) over ${What}: $Expected" ($Opened -like $Expected) $Opened
+    }
+}
+
 function Closed([string]$What, $Open, $Shut) {
     Check "$What (open in hardened)" ($Open.Said -like "yes*") $Open.Said
     Check "$What (closed in lockdown)" ($Shut.Said -like "no*") $Shut.Said
@@ -91,8 +118,64 @@ try {
     $Spun = Run ($Hardened + @("--cpu", "2")) @("spin")
     Check "time ends at the limit" ($Spun.Code -ne 0 -and $Watch.Elapsed.TotalSeconds -lt 60) "$($Spun.Code)"
 
-    # Clipboard.
+    # The same in lockdown, of the whole job: there it has one process, so that the job's own limits are asked of the
+    # kernel from inside. 0x200 is JOB_MEMORY, 0x4 JOB_TIME.
+    $Bound = Run ($Lockdown + @("--memory", "268435456")) @("memory", "512")
+    Check "memory ends at the limit in lockdown" ($Bound.Said -notlike "yes*") $Bound.Said
+    $Watch.Restart()
+    $Spun = Run ($Lockdown + @("--cpu", "2")) @("spin")
+    Check "time ends at the limit in lockdown" ($Spun.Code -ne 0 -and $Watch.Elapsed.TotalSeconds -lt 60) "$($Spun.Code)"
+    $Free = Run $Hardened @("limits")
+    Check "hardened bounds no job" ($Free.Said -like "* job-memory=0 * job-time=0 *") $Free.Said
+    $Bound = Run ($Lockdown + @("--memory", "268435456", "--cpu", "2")) @("limits")
+    $Flags = if ($Bound.Said -match "flags=([0-9a-f]+)") { [Convert]::ToInt32($Matches[1], 16) } else { 0 }
+    Check "lockdown bounds the job" (($Flags -band 0x204) -eq 0x204) $Bound.Said
+    Check "lockdown bounds it by what was named" `
+        ($Bound.Said -like "* job-memory=268435456 * job-time=20000000 * processes=1") $Bound.Said
+
+    # Clipboard, written and read.
     Closed "the clipboard" (Run $Hardened @("clipboard")) (Run $Lockdown @("clipboard"))
+    Set-Clipboard "envseal"
+    Closed "what is on the clipboard" (Run $Hardened @("paste")) (Run $Lockdown @("paste"))
+
+    # The other UI limits: windows of others, global atoms, system parameters, display settings, desktops. The last
+    # one, to end the session, is only read back (L4): where it did not hold, trying would end the tester's.
+    Closed "windows of others" (Run $Hardened @("window")) (Run $Lockdown @("window"))
+    $Atom = "envseal-" + [Guid]::NewGuid().ToString("N")
+    $Added = Run $Hardened @("add-atom", $Atom)
+    Check "a global atom is added" ($Added.Said -like "yes*") $Added.Said
+    Closed "global atoms" (Run $Hardened @("find-atom", $Atom)) (Run $Lockdown @("find-atom", $Atom))
+    Closed "system parameters" (Run $Hardened @("parameters")) (Run $Lockdown @("parameters"))
+    Closed "display settings" (Run $Hardened @("display")) (Run $Lockdown @("display"))
+    Closed "a new desktop" (Run $Hardened @("desktop")) (Run $Lockdown @("desktop"))
+
+    # Mitigation policies (H3). Extension points and images of other machines as the kernel has them, since an input
+    # method, a hook and a share are not every tester's: 7 is remote, low and System32 first.
+    $Free = Run $Hardened @("policies")
+    Check "hardened has no policies" ($Free.Said -eq "yes extension=0 images=0 fonts=0 children=0") $Free.Said
+    $Bound = Run $Lockdown @("policies")
+    $Bits = @{}
+    foreach ($Pair in ($Bound.Said -split " ")) {
+        if ($Pair -match "^(\w+)=([0-9a-f]+)$") { $Bits[$Matches[1]] = [Convert]::ToInt32($Matches[2], 16) }
+    }
+    foreach ($Policy in @(@("extension", 1), @("images", 7), @("fonts", 1), @("children", 1))) {
+        $Has = ([int]$Bits[$Policy[0]] -band $Policy[1]) -eq $Policy[1]
+        Check "lockdown has the policy of $($Policy[0])" $Has $Bound.Said
+    }
+    $System = Join-Path $env:SystemRoot "System32"
+    $Low = Join-Path $Place "low.dll"
+    Copy-Item (Join-Path $System "version.dll") $Low
+    icacls $Low /setintegritylevel L | Out-Null
+    Closed "a library of low integrity" (Run $Hardened @("library", $Low)) (Run $Lockdown @("library", $Low))
+    Copy-Item (Join-Path $System "version.dll") (Join-Path $Place "version.dll")
+    $Beside = Run $Hardened @("library", "version.dll")
+    $IsBeside = $Beside.Said -like "yes *" -and $Beside.Said -notlike "yes $System*"
+    Check "a library beside the program goes first in hardened" $IsBeside $Beside.Said
+    $First = Run $Lockdown @("library", "version.dll")
+    Check "the system's goes first in lockdown" ($First.Said -like "yes $System*") $First.Said
+    $Font = Join-Path $Place "font.ttf"
+    Copy-Item (Join-Path $env:SystemRoot "Fonts\arial.ttf") $Font
+    Closed "a font of one's own" (Run $Hardened @("font", $Font)) (Run $Lockdown @("font", $Font))
 
     # Files of the user, for reading and writing.
     $Own = Join-Path $env:USERPROFILE ("envseal-test-" + [Guid]::NewGuid().ToString("N"))
@@ -127,17 +210,47 @@ try {
     $Listener.Stop()
 
     # Other processes, from inside.
-    Closed "memory of other processes" (Run $Hardened @("open", "$PID")) (Run $Lockdown @("open", "$PID"))
+    Closed "memory of other processes" (Run $Hardened @("open", "$PID", "10")) (Run $Lockdown @("open", "$PID", "10"))
 
-    # Memory of the program, from outside.
+    # Memory of the program, from outside, its threads and its token; and WRITE_DAC (40000), which would open all of
+    # them: the owner of an object has it unless an entry for the owner's rights (OW) takes it away.
     foreach ($Tier in "none", "lockdown") {
         $Sleeper = Sleeper $Tier
-        $Opened = & $Probe open $Sleeper.Pid | Out-String
         $Expected = if ($Tier -eq "none") { "yes*" } else { "no*" }
-        Check "memory of a program in $Tier from outside: $Expected" ($Opened -like $Expected) $Opened
+        Reaches "a program in $Tier" $Sleeper.Pid $Expected
         Stop-Process -Id $Sleeper.Supervisor.Id -Force
         Stop-Process -Id $Sleeper.Pid -Force -ErrorAction SilentlyContinue
     }
+
+    # A process that closes itself, as envseal does first thing, and one that does not. Each has a second thread, which
+    # the closed one made after it closed itself: not one of them opens.
+    foreach ($Trial in "open-itself", "closed") {
+        $Waiting = Waiting $Trial
+        Check "$Trial says so" ($Waiting.Said -eq "yes") $Waiting.Said
+        $Expected = if ($Trial -eq "open-itself") { "yes*" } else { "no*" }
+        Reaches "a process that is $Trial" $Waiting.Process.Id $Expected
+        if ($Trial -eq "closed") {
+            $Left = & $Probe open $Waiting.Process.Id 101001 | Out-String
+            Check "it can still be seen, waited for and ended" ($Left -like "yes*") $Left
+        }
+        Stop-Process -Id $Waiting.Process.Id -Force
+    }
+
+    # envseal itself, while it waits for the passphrase that it is told to read from standard input.
+    if (Test-Path $Envseal) {
+        $Start = [Diagnostics.ProcessStartInfo]::new($Envseal, "--passphrase-fd 0 init")
+        $Start.UseShellExecute = $false
+        $Start.RedirectStandardInput = $true
+        $Start.EnvironmentVariables["ENVSEAL_HOME"] = Join-Path $Place "vault"
+        $Process = [Diagnostics.Process]::Start($Start)
+        Start-Sleep -Seconds 2
+        Check "envseal waits" (-not $Process.HasExited)
+        if (-not $Process.HasExited) {
+            Reaches "envseal" $Process.Id "no*"
+            $Process.Kill()
+        }
+    }
+    else { Check "envseal is built" $false $Envseal }
 
     # The tree ends with its supervisor.
     $Sleeper = Sleeper "hardened"

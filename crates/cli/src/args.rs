@@ -285,7 +285,7 @@ pub struct Allow {
     /// Only in this working directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cwd: Option<PathBuf>,
-    /// Only for this kind of caller: any, terminal, shielded
+    /// Only for this kind of caller: any, terminal (weak: a program can open one of its own), shielded
     #[arg(long, default_value = "any")]
     pub caller: CallerRule,
     /// The least sandbox tier: none, hardened, lockdown

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use envseal_engine::approve::Owner;
 use envseal_engine::open;
-use envseal_vault::{SlotKind, Unlocked, Vault};
+use envseal_vault::{Unlocked, Vault};
 
 use crate::args::Common;
 use crate::failure::Failure;
@@ -39,10 +39,7 @@ impl Context {
 
     /// The way to the owner.
     pub fn owner(&self) -> Result<Person<'_>, Failure> {
-        // A try that cannot succeed would be counted and told as a failed one.
-        let protected = || self.vault()?.slots().map_err(Failure::from);
-        let protected = self.common.dpapi && protected()?.iter().any(|slot| slot.kind == SlotKind::Dpapi);
-        Ok(Person::new(&self.common, protected)?)
+        Ok(Person::new(&self.common)?)
     }
 
     /// Opens the vault and unlocks it, asking where nothing was given, and lets `work` have it.

@@ -26,6 +26,8 @@ fn status() -> i32 {
     if let Err(error) = harden() {
         output::to_stderr(&format!("envseal: this process is open to others of yours: {error}"));
     }
+    #[cfg(windows)]
+    terminal::restore_after_panic();
     let cli = args::Cli::parse();
     let context = Context { common: cli.common };
     commands::run(&context, cli.command).unwrap_or_else(|failure| {
@@ -48,8 +50,8 @@ fn harden() -> std::io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// The same on Windows: no process of the same user opens it to read its memory or take its handles. Whoever started it
-/// has a handle already, and its threads are not closed.
+/// The same on Windows: no process of the same user opens it, its threads or its token. Whoever started it has a handle
+/// already.
 #[cfg(windows)]
 fn harden() -> std::io::Result<()> {
     envseal_sandbox::process::close_to_others()

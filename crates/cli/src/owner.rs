@@ -22,15 +22,13 @@ pub struct Person<'a> {
     given: Option<Passphrase>,
     /// What `--passphrase-fd` or `--keyfile` brought was tried.
     tried: bool,
-    /// The vault has a key slot that data protection opens without a passphrase.
-    protected: bool,
 }
 
 impl<'a> Person<'a> {
     /// Reads what the command line names. The descriptor is read now, before anything else can.
-    pub fn new(common: &'a Common, protected: bool) -> Result<Self, OwnerError> {
+    pub fn new(common: &'a Common) -> Result<Self, OwnerError> {
         let given = common.passphrase_fd.map(read_passphrase).transpose()?;
-        Ok(Self { common, given, tried: false, protected })
+        Ok(Self { common, given, tried: false })
     }
 
     /// A factor that needs no terminal; `None` when none was named or it was tried.
@@ -38,17 +36,18 @@ impl<'a> Person<'a> {
         if std::mem::replace(&mut self.tried, true) {
             return Ok(None);
         }
-        if self.common.dpapi {
-            let given = self.given.take();
-            return Ok((given.is_some() || self.protected).then(|| Factor::Dpapi(given)));
-        }
         if let Some(passphrase) = self.given.take() {
-            return Ok(Some(Factor::Passphrase(passphrase)));
+            return Ok(Some(self.factor(passphrase)));
         }
         match &self.common.keyfile {
             Some(file) => Ok(Some(Factor::KeyFile(read_keyfile(file)?))),
             None => Ok(None),
         }
+    }
+
+    /// A passphrase as the factor that the command line says it is.
+    fn factor(&self, passphrase: Passphrase) -> Factor {
+        if self.common.dpapi { Factor::Dpapi(passphrase) } else { Factor::Passphrase(passphrase) }
     }
 
     /// Whether the command line said how to unlock, so that nobody is to be asked.
@@ -70,8 +69,7 @@ impl<'a> Person<'a> {
                 text.parse::<RecoveryCode>().map_err(|error| OwnerError::Unusable(error.to_string()))?;
             return Ok(Factor::Recovery(code));
         }
-        let passphrase = Passphrase::new(text);
-        Ok(if self.common.dpapi { Factor::Dpapi(Some(passphrase)) } else { Factor::Passphrase(passphrase) })
+        Ok(self.factor(Passphrase::new(text)))
     }
 }
 
@@ -116,9 +114,8 @@ impl Owner for Person<'_> {
             }
         };
         let factor = match self.without_terminal()? {
-            // Alone it gives no grants, and here is somebody to ask.
-            Some(factor) if !matches!(factor, Factor::Dpapi(None)) => factor,
-            _ => self.at_terminal(&mut terminal)?,
+            Some(factor) => factor,
+            None => self.at_terminal(&mut terminal)?,
         };
         Ok(Some(Answer::Proven { choice, factor }))
     }

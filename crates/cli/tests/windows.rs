@@ -288,6 +288,22 @@ fn panic_ends_what_runs_and_withdraws_every_grant() {
 }
 
 #[test]
+fn panic_ends_a_program_whose_envseal_was_killed() {
+    let home = Home::new();
+    home.allow(&[], &["stay", "100"]);
+    let (mut envseal, line) = started(home.run(&[], &["stay", "100"]));
+    envseal.kill().expect("killed");
+    envseal.wait().expect("ended");
+    // In tier none no job ends it, and it is not forgotten.
+    let status = run(&mut home.envseal(["--json", "status"])).ok().stdout();
+    assert!(status.contains(&format!("\"pid\":{}", line.trim())), "{status}");
+    run(&mut home.envseal(["panic"])).ok();
+    assert!(has_ended(line.trim()));
+    let status = run(&mut home.envseal(["--json", "status"])).ok().stdout();
+    assert!(!status.contains("guest.exe"), "{status}");
+}
+
+#[test]
 fn the_vault_is_kept_and_carried_as_elsewhere() {
     let home = Home::new();
     feed(&mut home.envseal(["store", "NEW"]), "planted\n").ok().says("inbox");
@@ -326,7 +342,14 @@ fn the_vault_is_kept_and_carried_as_elsewhere() {
 #[test]
 fn data_protection_opens_the_vault_together_with_its_passphrase_and_never_alone() {
     let home = Home::new();
-    home.owner_with(["slot", "add", "dpapi", "--new-passphrase-fd", "0"], "another passphrase\n").ok();
+    // Without such a slot it is no guess, and nothing is counted.
+    let mut command = home.envseal(["--dpapi", "--passphrase-fd", "0", "audit", "verify"]);
+    feed(&mut command, "another passphrase\n").status(77).says("no key slot of the kind dpapi+passphrase");
+    let verified = home.owner(["audit", "verify"]).ok();
+    assert!(!verified.stderr().contains("failed attempt"), "{}", verified.stderr());
+    home.owner_with(["slot", "add", "dpapi", "--new-passphrase-fd", "0"], "another passphrase\n")
+        .ok()
+        .says("a passphrase alone still opens the vault, on any machine (slot 1)");
     assert!(run(&mut home.envseal(["slot", "list"])).ok().stdout().contains("dpapi+passphrase"));
     for (passphrase, status) in [("another passphrase\n", 0), ("wrong\n", 77), (PASSPHRASE, 77)] {
         let mut command = home.envseal(["--dpapi", "--passphrase-fd", "0", "allow", "-s", "TOKEN", "--"]);
@@ -337,6 +360,33 @@ fn data_protection_opens_the_vault_together_with_its_passphrase_and_never_alone(
     assert_eq!(ran.stdout().trim(), "<[envseal:TOKEN]>");
     let mut command = home.envseal(["--dpapi", "run", "-s", "TOKEN", "--"]);
     run(command.arg(&home.guest).args(["show", "TOKEN"])).status(75);
+    // The plain passphrase is changed without it, and it stands with its own.
+    home.owner_with(["passwd", "--new-passphrase-fd", "0"], "a new passphrase\n")
+        .ok()
+        .says("key slot 3 (dpapi+passphrase, \"Windows user\") was not changed");
+    let mut command = home.envseal(["--dpapi", "--passphrase-fd", "0", "audit", "verify"]);
+    feed(&mut command, "another passphrase\n").ok();
+    home.owner(["audit", "verify"]).status(77);
+}
+
+#[test]
+fn a_vault_is_not_made_with_data_protection_alone() {
+    let home = Home::empty();
+    let mut command = home.envseal(["--dpapi", "--passphrase-fd", "0", "init", "--kdf-floor"]);
+    feed(&mut command, "a passphrase\n").status(2).says("slot add dpapi");
+    assert!(!home.path("vault").join("vault.db").exists());
+}
+
+#[test]
+fn a_backup_is_restored_by_data_protection_where_there_is_no_vault_yet() {
+    let home = Home::new();
+    home.owner_with(["slot", "add", "dpapi", "--new-passphrase-fd", "0"], "another passphrase\n").ok();
+    let backup = home.path("vault.backup");
+    home.owner([OsStr::new("backup"), backup.as_os_str()]).ok();
+    let mut command = home.envseal(["--dpapi", "--passphrase-fd", "0", "restore"]);
+    command.arg(&backup).env("ENVSEAL_HOME", home.path("elsewhere"));
+    feed(&mut command, "another passphrase\n").ok();
+    assert!(home.path("elsewhere").join("vault.db").exists());
 }
 
 #[test]

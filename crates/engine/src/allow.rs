@@ -109,8 +109,19 @@ pub enum AllowError {
 /// The most files that one grant pins; each is read again at every run.
 const MOST_PINS: usize = 1_000;
 
-/// Makes the grant that `permission` means at `now`, and says whether it is for arbitrary code.
-pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, bool), AllowError> {
+/// A grant that was made, and what its owner should know of it.
+#[derive(Debug)]
+pub struct Allowed {
+    /// The grant.
+    pub grant: Grant,
+    /// It is for arbitrary code.
+    pub arbitrary: bool,
+    /// What it pins without being asked: the files that lead the program to other code.
+    pub leads: Vec<PathBuf>,
+}
+
+/// Makes the grant that `permission` means at `now`.
+pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<Allowed, AllowError> {
     permission.pass.iter().try_for_each(environment::check_pass)?;
     let secrets = rules(permission.secrets)?;
     let identity = Identity::resolve(&permission.program, &permission.args, place.search(), &place.cwd)?;
@@ -141,7 +152,7 @@ pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, 
         shebang: identity.shebang,
         script: identity.script.clone(),
         script_as: identity.script_as.clone(),
-        pins: pins(&permission.pins, place)?,
+        pins: pins(&permission.pins, &identity.leads, place)?,
         args,
         cwd: match permission.cwd {
             Some(path) => Some(canonical(path)?),
@@ -159,7 +170,8 @@ pub fn allow(permission: Permission, place: &Place, now: u64) -> Result<(Grant, 
         expires: permission.lives.map(|seconds| now.saturating_add(seconds)),
         uses: permission.uses,
     };
-    Ok((grant, identity.arbitrary))
+    let leads = identity.leads.into_iter().map(|lead| lead.path).collect();
+    Ok(Allowed { grant, arbitrary: identity.arbitrary, leads })
 }
 
 /// Makes the rule that denies a program secrets, with these arguments or, when there are none, with any.
@@ -226,8 +238,8 @@ fn rules(secrets: Vec<(NamePattern, Option<Variable>)>) -> Result<Vec<SecretRule
     secrets.into_iter().map(rule).collect()
 }
 
-/// Hashes every file that the patterns name, relative to the caller's directory.
-fn pins(patterns: &[String], place: &Place) -> Result<Vec<FileRule>, AllowError> {
+/// Hashes every file that the patterns name, relative to the caller's directory; `leads` are pinned too.
+fn pins(patterns: &[String], leads: &[FileRule], place: &Place) -> Result<Vec<FileRule>, AllowError> {
     let mut found = std::collections::BTreeMap::new();
     for pattern in patterns {
         let failed = |why: String| AllowError::Pin { pattern: pattern.clone(), why };
@@ -260,6 +272,7 @@ fn pins(patterns: &[String], place: &Place) -> Result<Vec<FileRule>, AllowError>
             return Err(failed("no further file matches".into()));
         }
     }
+    found.extend(leads.iter().map(|lead| (lead.path.clone(), lead.sha256)));
     Ok(found.into_iter().map(|(path, sha256)| FileRule { path, sha256 }).collect())
 }
 
@@ -309,7 +322,9 @@ mod tests {
     #[test]
     fn a_grant_says_what_the_owner_said_of_a_program_that_is_known_by_its_bytes() {
         let (_dir, top) = files();
-        let (grant, arbitrary) = allow(permission(&["A", "B=C"], &[]), &place(top), 1000).unwrap();
+        let Allowed { grant, arbitrary, leads } =
+            allow(permission(&["A", "B=C"], &[]), &place(top), 1000).unwrap();
+        assert!(leads.is_empty() && grant.pins.is_empty());
         let this = file_at(&std::env::current_exe().unwrap()).unwrap();
         assert_eq!((grant.program, arbitrary, grant.expires), (this, false, Some(1060)));
         assert_eq!(grant.args, ArgsRule::Exact(vec!["a b".into()]));
@@ -323,8 +338,13 @@ mod tests {
         let (_dir, top) = files();
         let place = place(top.clone());
         let pinned = |patterns: &[&str]| -> Vec<PathBuf> {
-            let (grant, _) = allow(permission(&["A"], patterns), &place, 0).unwrap();
-            grant.pins.into_iter().map(|pin| pin.path).collect()
+            allow(permission(&["A"], patterns), &place, 0)
+                .unwrap()
+                .grant
+                .pins
+                .into_iter()
+                .map(|pin| pin.path)
+                .collect()
         };
         assert_eq!(pinned(&["*.json", "main.js"]), [top.join("main.js"), top.join("package.json")]);
         assert_eq!(
@@ -338,6 +358,31 @@ mod tests {
             let error = allow(permission(&["A"], &[nothing]), &place, 0).unwrap_err();
             assert!(matches!(error, AllowError::Pin { .. }), "{nothing}: {error}");
         }
+    }
+
+    #[test]
+    fn what_leads_a_program_is_pinned_without_being_asked() {
+        let (_dir, top) = files();
+        let python = top.join("lib").join("python").with_extension(std::env::consts::EXE_EXTENSION);
+        std::fs::copy(std::env::current_exe().unwrap(), &python).unwrap();
+        std::fs::write(top.join("pyvenv.cfg"), "version = 3").unwrap();
+        let with = |program: &Path, pins: &[&str]| {
+            let permission = Permission {
+                program: program.as_os_str().to_owned(),
+                args: vec!["main.js".into()],
+                ..permission(&["A"], pins)
+            };
+            allow(permission, &place(top.clone()), 0).unwrap()
+        };
+        let settings = file_at(&top.join("pyvenv.cfg")).unwrap();
+        for (pins, count) in [(&[][..], 1), (&["pyvenv.cfg"], 1), (&["*.json"], 2)] {
+            let allowed = with(&python, pins);
+            assert!(allowed.grant.pins.contains(&settings), "{allowed:?}");
+            assert_eq!((allowed.grant.pins.len(), allowed.leads), (count, vec![settings.path.clone()]));
+        }
+        let other = python.with_file_name(format!("tool{}", std::env::consts::EXE_SUFFIX));
+        std::fs::rename(&python, &other).unwrap();
+        assert!(with(&other, &[]).grant.pins.is_empty());
     }
 
     #[test]

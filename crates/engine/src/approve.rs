@@ -113,6 +113,7 @@ impl Prompt {
         if let Some(script) = &request.script {
             lines.push(("script", file(script)));
         }
+        lines.extend(request.leads.iter().map(|lead| ("led by", file(lead))));
         let first = match &request.script {
             Some(script) if request.shebang => {
                 request.script_as.as_ref().map_or(script.path.as_os_str(), OsText::as_os_str)
@@ -193,7 +194,7 @@ pub fn grant_for(request: &Request, choice: Choice, now: u64, fixed: BTreeMap<Va
         shebang: request.shebang,
         script: request.script.clone(),
         script_as: request.script_as.clone(),
-        pins: Vec::new(),
+        pins: request.leads.clone(),
         args: ArgsRule::Exact(request.args.iter().map(OsText::from).collect()),
         // The prompt shows it: exactly this is in this directory.
         cwd: Some(request.cwd.clone()),
@@ -212,7 +213,7 @@ pub fn grant_for(request: &Request, choice: Choice, now: u64, fixed: BTreeMap<Va
 
 #[cfg(test)]
 mod tests {
-    use envseal_vault::GrantId;
+    use envseal_vault::{Digest, FileRule, GrantId};
 
     use super::*;
     use crate::policy::{Decision, decide};
@@ -275,6 +276,30 @@ mod tests {
         let grant = grant_for(&request, Choice::Always, NOW, BTreeMap::new());
         assert_eq!((grant.tier, &grant.confinement), (TierName::Lockdown, &request.confinement.granted()));
         assert_eq!(decide(&request, &[(GrantId(1), grant)], NOW), Decision::Allow(GrantId(1)));
+    }
+
+    #[test]
+    fn what_leads_a_program_is_shown_and_pinned_by_the_answer() {
+        let lead = FileRule { path: "/home/me/venv/pyvenv.cfg".into(), sha256: Digest::new([7; 32]) };
+        let with = |sha256: Option<Digest>| {
+            let pinned = sha256.map(|sha256| (lead.path.clone(), sha256)).into_iter().collect();
+            Request { leads: vec![lead.clone()], pinned, ..sample() }
+        };
+        let shown = prompt(&with(None)).lines;
+        assert!(shown.contains(&("led by", format!("/home/me/venv/pyvenv.cfg  sha256 {}", lead.sha256))));
+        let decided = |request: &Request, grant: &Grant| decide(request, &[(GrantId(1), grant.clone())], NOW);
+        let grant = grant_for(&with(None), Choice::Always, NOW, BTreeMap::new());
+        assert_eq!(decided(&with(Some(lead.sha256)), &grant), Decision::Allow(GrantId(1)));
+        let changed = decided(&with(Some(Digest::new([8; 32]))), &grant);
+        assert!(matches!(changed, Decision::Ask(Why::Changed { ref path, .. }) if *path == lead.path));
+        let gone = decided(&sample(), &grant);
+        assert!(matches!(gone, Decision::Ask(Why::PinMissing { ref path, .. }) if *path == lead.path));
+        // One that appeared after the grant was made.
+        let before = grant_for(&sample(), Choice::Always, NOW, BTreeMap::new());
+        assert_eq!(decided(&sample(), &before), Decision::Allow(GrantId(1)));
+        let Decision::Ask(why) = decided(&with(None), &before) else { panic!("it was let run") };
+        assert!(matches!(why, Why::NotPinned { ref path, .. } if *path == lead.path), "{why}");
+        assert!(why.to_string().contains("leads /usr/bin/curl to other code"), "{why}");
     }
 
     #[test]

@@ -53,6 +53,16 @@ pub enum Why {
         /// The file.
         path: PathBuf,
     },
+    /// A file leads the program to other code, and nobody has allowed its bytes.
+    #[error("{} leads {} to other code, and grant {grant} does not pin it", path.display(), program.display())]
+    NotPinned {
+        /// The grant.
+        grant: GrantId,
+        /// The file.
+        path: PathBuf,
+        /// The program.
+        program: PathBuf,
+    },
     /// A grant fits but for one condition.
     #[error("grant {grant} is near but {differs}")]
     Near {
@@ -229,6 +239,12 @@ fn allows(request: &Request, id: GrantId, grant: &Grant, now: u64) -> Result<(),
         && rule.sha256 != script.sha256
     {
         return changed(rule, script.sha256);
+    }
+    // Its bytes are looked at with the other pins'.
+    let is_pinned = |lead: &FileRule| grant.pins.iter().any(|pin| pin.path == lead.path);
+    if let Some(lead) = request.leads.iter().find(|lead| !is_pinned(lead)) {
+        let (path, program) = (lead.path.clone(), request.program.path.clone());
+        return Err(Some((Nearness::MAX, Why::NotPinned { grant: id, path, program })));
     }
     for pin in &grant.pins {
         match request.pinned.get(&pin.path) {

@@ -53,6 +53,8 @@ pub struct Request {
     pub raw: bool,
     /// Variables to pass by name, beyond the allow-list.
     pub pass: Vec<Variable>,
+    /// Files that lead the program to other code by where they are: a grant has to pin each.
+    pub leads: Vec<FileRule>,
     /// Present digests of the files that a grant for this program pins; a missing file is absent.
     pub pinned: BTreeMap<PathBuf, Digest>,
 }
@@ -64,7 +66,7 @@ impl Request {
     /// that no two different requests share an encoding.
     pub fn digest(&self) -> Digest {
         let mut hash = Encoder(Sha256::new());
-        hash.bytes(b"envseal request 2");
+        hash.bytes(b"envseal request 3");
         hash.count(self.secrets.len());
         for wanted in &self.secrets {
             hash.bytes(wanted.name.as_str().as_bytes());
@@ -107,6 +109,10 @@ impl Request {
         hash.count(self.pass.len());
         for name in &self.pass {
             hash.bytes(name.as_str().as_bytes());
+        }
+        hash.count(self.leads.len());
+        for lead in &self.leads {
+            hash.file(lead);
         }
         hash.count(self.pinned.len());
         for (path, digest) in &self.pinned {
@@ -169,6 +175,7 @@ pub(crate) mod tests {
             deliver: Delivery::Env,
             raw: false,
             pass: vec![],
+            leads: vec![],
             pinned: BTreeMap::new(),
         }
     }
@@ -220,7 +227,7 @@ pub(crate) mod tests {
     #[test]
     fn every_field_changes_the_digest() {
         type Change = fn(&mut Request);
-        let changes: [Change; 25] = [
+        let changes: [Change; 26] = [
             |r| r.script_as = Some("/tmp/x".into()),
             |r| r.shebang = true,
             |r| r.secrets[0].name = "OTHER".parse().unwrap(),
@@ -246,6 +253,7 @@ pub(crate) mod tests {
             |r| r.deliver = Delivery::Fd,
             |r| r.raw = true,
             |r| r.pass = vec!["CI".parse().unwrap()],
+            |r| r.leads = vec![r.program.clone()],
         ];
         let mut digests = std::collections::BTreeSet::from([sample().digest()]);
         for change in changes {

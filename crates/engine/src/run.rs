@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use envseal_redact::{Builder, Patterns};
-use envseal_sandbox::{Exit, Guarantee, Spec, StartError};
+use envseal_sandbox::{Exit, Guarantee, Image, Spec, StartError};
 use envseal_vault::{
     Caller, Confinement, Delivery, Event, EventKind, Grant, GrantId, OsText, Proof, Released, SecretBytes,
     SecretName, TierName, UnlockError, Unlocked, Variable, Vault, VaultError,
@@ -156,7 +156,8 @@ const TRIES: u32 = 3;
 pub fn run(vault: &mut Vault, asked: Asked, place: &Place, owner: &mut dyn Owner) -> Result<i32, RunError> {
     let mut entry = registry::enter(vault.dir()).map_err(system("the list of runs"))?;
     let mut session = Session::identify(vault, asked, place)?;
-    entry.program(&session.request.program.path).map_err(system("the list of runs"))?;
+    let image = &session.identity.image;
+    entry.program(image.path(), image.file()).map_err(system("the list of runs"))?;
     let (released, grant) = session.release(vault, owner)?;
     let sequence = released.sequence;
     let held = Held::new(session.request.tier, &grant, vault.places());
@@ -200,6 +201,7 @@ fn identify(asked: Asked, place: &Place) -> Result<(Identity, Request), RunError
         deliver: asked.deliver,
         raw: asked.raw,
         pass: asked.pass,
+        leads: identity.leads.clone(),
         pinned: BTreeMap::new(),
     };
     Ok((identity, request))
@@ -288,6 +290,8 @@ impl<'p> Session<'p> {
         self.identity.rehash()?;
         self.request.program = self.identity.program();
         self.request.script.clone_from(&self.identity.script);
+        self.request.leads.clone_from(&self.identity.leads);
+        self.request.arbitrary = self.identity.arbitrary;
         let grants = unlocked.grants()?;
         self.look_at_pins(&grants);
         let id = match decide(&self.request, &grants, now) {
@@ -315,8 +319,8 @@ impl<'p> Session<'p> {
     ) -> Result<(), RunError> {
         // What is allowed is what is there now, not what was there when the question came up.
         self.identity.rehash()?;
-        let asked = (self.request.program.clone(), self.request.script.clone());
-        if asked != (self.identity.program(), self.identity.script.clone()) {
+        let asked = (&self.request.program, &self.request.script, &self.request.leads);
+        if asked != (&self.identity.program(), &self.identity.script, &self.identity.leads) {
             let error = RunError::ChangedMeanwhile(self.request.program.path.clone());
             let mut event = self.event(EventKind::Refuse, None);
             event.note = Some(error.to_string());
@@ -373,7 +377,8 @@ impl<'p> Session<'p> {
         let Self { identity, request, place, typed } = self;
         let own_terminal = io::stdout().is_terminal();
         let mut signals = Signals::catch().map_err(system("signals"))?;
-        prepare(&mut held, &request, grant, place).map_err(system("a directory for temporary files"))?;
+        prepare(&mut held, &request, grant, place, &identity.image)
+            .map_err(system("a directory for temporary files"))?;
         let spec = spec(identity, &request, place, grant, &mut delivered, &held);
         let (spec, streams) = Streams::lay(spec, delivered.stdin.take(), own_terminal)
             .map_err(system("the standard streams"))?;
@@ -384,6 +389,7 @@ impl<'p> Session<'p> {
             return Err(RunError::Moved(path.to_owned()));
         }
         let engine = held.confinement.engine;
+        let spec = registry::hold_back(spec);
         let mut running = held.start(spec).map_err(|why| not_started(why, &request, &typed, &held))?;
         if let Some(missing) = held.missing(running.enforced()) {
             owner.notice(&missing);
@@ -401,9 +407,13 @@ impl<'p> Session<'p> {
         }
         let started =
             registry::Started { pid: running.pid(), created: None, tier: held.tier, engine, guarantees };
-        if let Err(error) = entry.started(started) {
-            owner.notice(&format!("`envseal status` will not show this run: {error}"));
+        match entry.started(started) {
+            Ok(()) => {}
+            Err(error) if registry::NEEDED => return Err(system("the list of runs")(error)),
+            Err(error) => owner.notice(&format!("`envseal status` will not show this run: {error}")),
         }
+        // Not before `envseal panic` finds it.
+        registry::let_run(&running).map_err(system("let the program run"))?;
         let (pumps, outer) = streams.connect(&running, &patterns).map_err(system("the standard streams"))?;
         let exit = attend(&mut running, &mut signals, outer).map_err(system("the running program"))?;
         for pump in pumps {
@@ -455,14 +465,20 @@ fn allow_line(request: &Request, typed: &OsStr, tier: TierName, confinement: &Co
 }
 
 /// Makes what the program would fail without in its tier.
-fn prepare(held: &mut Held, request: &Request, grant: &Grant, place: &Place) -> io::Result<()> {
+fn prepare(
+    held: &mut Held,
+    request: &Request,
+    grant: &Grant,
+    place: &Place,
+    image: &Image,
+) -> io::Result<()> {
     let home = grant.fixed.iter().find(|(name, _)| same(name.as_str(), HOME));
     let home = home.map_or(OsStr::new(""), |(_, value)| value.as_os_str());
     // A script is called by its own name, an interpreter by that of what it is.
     let names = [Some(&request.called), request.script_as.as_ref()];
     let names: Vec<_> =
         names.into_iter().flatten().filter_map(|name| Path::new(name.as_os_str()).file_name()).collect();
-    held.prepare(Path::new(home), &names, place.variable(TEMPORARY[0]))
+    held.prepare(Path::new(home), &names, place.variable(TEMPORARY[0]), image)
 }
 
 fn spec(
@@ -512,7 +528,8 @@ pub fn open<'v>(vault: &'v mut Vault, owner: &mut dyn Owner) -> Result<Unlocked<
     Ok(unlocked)
 }
 
-/// Takes from the owner what opens the vault; what is wrong may be typed again.
+/// Takes from the owner what opens the vault; what is wrong may be typed again. Nothing is asked for again that is no
+/// guess: there is no key slot for it, or it is another Windows user's.
 fn prove(vault: &mut Vault, owner: &mut dyn Owner) -> Result<Proof, RunError> {
     let mut again = None;
     for tried in 1.. {
@@ -563,3 +580,7 @@ fn tell(unlocked: &Unlocked<'_>, owner: &mut dyn Owner) {
         owner.notice(notice);
     }
 }
+
+#[cfg(test)]
+#[path = "prove_tests.rs"]
+mod prove_tests;

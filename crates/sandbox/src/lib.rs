@@ -61,7 +61,7 @@ pub mod tty;
 #[cfg(any(target_os = "linux", windows))]
 pub use backend::{Running, start};
 #[cfg(windows)]
-pub use backend::{attach, no_error_boxes};
+pub use backend::{attach, no_error_boxes, scratch};
 #[cfg(windows)]
 pub use backend::{console, paths, process, tty};
 #[cfg(target_os = "linux")]

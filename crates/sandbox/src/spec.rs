@@ -1,12 +1,13 @@
 //! What a program is started with: arguments, environment, descriptors, directory, tier.
 
 use std::ffi::{OsStr, OsString};
-#[cfg(unix)]
 use std::fs::File;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 #[cfg(windows)]
 use std::os::windows::io::OwnedHandle;
+#[cfg(windows)]
+use std::path::Path;
 use std::path::PathBuf;
 
 use crate::tty::Pty;
@@ -76,6 +77,9 @@ pub struct Spec {
     pub(crate) handles: Vec<OwnedHandle>,
     #[cfg(windows)]
     pub(crate) creation_flags: u32,
+    /// Of each file that is opened by path: by what it can be written all the same, if by anything.
+    #[cfg(windows)]
+    pub(crate) by_path: Vec<Option<String>>,
     pub(crate) weaker: Vec<Guarantee>,
     pub(crate) engine: Engine,
     pub(crate) hidden: Vec<PathBuf>,
@@ -109,6 +113,8 @@ impl Spec {
             handles: Vec::new(),
             #[cfg(windows)]
             creation_flags: 0,
+            #[cfg(windows)]
+            by_path: Vec::new(),
             weaker: Vec::new(),
             engine: Engine::Private,
             hidden: Vec::new(),
@@ -210,6 +216,14 @@ impl Spec {
         self
     }
 
+    /// The program opens `file` by its path, as a script is, while the caller holds it open here and shares reading
+    /// alone. [`Guarantee::N6`] then says by what it can be another file all the same. `path` is for that text.
+    #[cfg(windows)]
+    pub fn opens(mut self, path: &Path, file: &File) -> Spec {
+        self.by_path.push(writers(file).map(|why| format!("{}: {why}", path.display())));
+        self
+    }
+
     /// One more open descriptor, as `number` (3 to 511) in the program.
     #[cfg(unix)]
     pub fn descriptor(mut self, descriptor: OwnedFd, number: i32) -> Spec {
@@ -304,4 +318,4 @@ fn same_name(a: &OsStr, b: &OsStr) -> bool {
 }
 
 #[cfg(windows)]
-use crate::backend::same_name;
+use crate::backend::{same_name, writers};

@@ -5,6 +5,8 @@
 
 #[path = "windows/arguments.rs"]
 mod arguments;
+#[path = "windows/closed.rs"]
+mod closed;
 #[path = "windows/consoles.rs"]
 mod consoles;
 #[path = "windows/handles.rs"]

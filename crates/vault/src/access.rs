@@ -7,7 +7,7 @@ use crate::kdf::Argon2Cost;
 use crate::slot::Slot;
 use crate::{
     Effect, Event, EventKind, Factor, Grant, GrantId, KdfTarget, KeyFile, Passphrase, RecoveryCode,
-    SecretBytes, SecretName, SlotId, SlotKind, Unlocked, VaultError,
+    SecretBytes, SecretName, SlotId, SlotInfo, SlotKind, Unlocked, VaultError,
 };
 
 /// A key slot to add.
@@ -20,9 +20,17 @@ pub enum NewSlot {
     Recovery,
     /// A key file.
     KeyFile(KeyFile),
-    /// The Windows user whose process this is: opens the vault for use without a question. With a passphrase both are
-    /// needed, and it opens as its owner.
-    Dpapi(Option<Passphrase>),
+    /// The Windows user whose process this is, and a passphrase: both are needed, and it opens as its owner.
+    Dpapi(Passphrase),
+}
+
+/// What a change of the passphrase came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PassphraseChange {
+    /// The first slot that the new one opens.
+    pub slot: SlotId,
+    /// Slots of Windows users that were not proven: each is opened by its own passphrase on its machine, as before.
+    pub standing: Vec<SlotInfo>,
 }
 
 /// What a run was given.
@@ -151,7 +159,6 @@ impl Unlocked<'_> {
             NewSlot::Passphrase(passphrase) => (Factor::Passphrase(passphrase), Argon2Cost::choose(kdf)?),
             NewSlot::Recovery => (Factor::Recovery(RecoveryCode::generate()?), Argon2Cost::FLOOR),
             NewSlot::KeyFile(file) => (Factor::KeyFile(file), Argon2Cost::FLOOR),
-            NewSlot::Dpapi(None) => (Factor::Dpapi(None), Argon2Cost::FLOOR),
             NewSlot::Dpapi(passphrase) => (Factor::Dpapi(passphrase), Argon2Cost::choose(kdf)?),
         };
         let id = self.change(|change| {
@@ -197,8 +204,11 @@ impl Unlocked<'_> {
         })
     }
 
-    /// Replaces every passphrase by one new one; where one was needed beside a Windows user, beside this one.
-    pub fn change_passphrase(&mut self, new: &Passphrase) -> Result<SlotId, VaultError> {
+    /// Replaces every passphrase by one new one. That of a Windows user is replaced where it was proven by unlocking
+    /// with it; the others stand, since only their user can make them anew.
+    ///
+    /// An error when that leaves none to replace.
+    pub fn change_passphrase(&mut self, new: &Passphrase) -> Result<PassphraseChange, VaultError> {
         self.change_passphrase_costing(new, KdfTarget::Calibrated)
     }
 
@@ -207,34 +217,53 @@ impl Unlocked<'_> {
         &mut self,
         new: &Passphrase,
         kdf: KdfTarget,
-    ) -> Result<SlotId, VaultError> {
+    ) -> Result<PassphraseChange, VaultError> {
         self.need_owner()?;
         let cost = Argon2Cost::choose(kdf)?;
         let new = || Passphrase::new(new.as_bytes().to_vec());
         let factors = [
             (Factor::Passphrase(new()), "passphrase"),
-            (Factor::Dpapi(Some(new())), "Windows user and passphrase"),
+            (Factor::Dpapi(new()), "Windows user and passphrase"),
         ];
-        self.change(|change| {
-            let slots = &change.base.slots;
-            let old = slots.iter().filter(|slot| slot.kind.has_passphrase()).map(|slot| (slot.id, slot.kind));
-            let old: Vec<_> = old.collect();
-            let mut made = None;
+        let proven = self.proven.clone();
+        let (change, made) = self.change(|change| {
+            let with_passphrase = change.base.slots.iter().filter(|slot| slot.kind.has_passphrase());
+            let infos = with_passphrase.map(|slot| slot.info(change.key.id()));
+            let infos = infos.collect::<Result<Vec<_>, _>>()?;
+            let (old, standing): (Vec<_>, Vec<_>) =
+                infos.into_iter().partition(|slot| !slot.kind.is_of_machine() || proven.contains(&slot.id));
+            let mut made = Vec::new();
             for (factor, label) in &factors {
-                if old.iter().any(|(_, kind)| *kind == factor.kind()) {
-                    let id = insert_slot(change, factor, label, cost)?;
-                    made = made.or(Some(id));
+                if let Some(first) = old.iter().find(|slot| slot.kind == factor.kind()) {
+                    // The owner's word for a machine stays with it.
+                    let label = if first.kind.is_of_machine() { &first.label } else { *label };
+                    made.push(insert_slot(change, factor, label, cost)?);
                 }
             }
-            let id = made.ok_or(VaultError::NoPassphraseSlot)?;
-            old.iter().try_for_each(|(id, _)| Slot::delete(change.conn, *id))?;
+            let Some(slot) = made.first().copied() else {
+                return Err(match standing.is_empty() {
+                    true => VaultError::NoPassphraseSlot,
+                    false => VaultError::PassphraseOfMachine { slots: numbers(&standing) },
+                });
+            };
+            old.iter().try_for_each(|slot| Slot::delete(change.conn, slot.id))?;
             change.update_slots()?;
             let mut event = Event::new(EventKind::Passwd);
-            event.note = Some(format!("slot {id}"));
+            event.note = Some(match standing.is_empty() {
+                true => format!("slot {slot}"),
+                false => format!("slot {slot}; left as they are: {}", numbers(&standing)),
+            });
             change.log(&event)?;
-            Ok(id)
-        })
+            Ok((PassphraseChange { slot, standing }, made))
+        })?;
+        self.proven = made;
+        Ok(change)
     }
+}
+
+fn numbers(slots: &[SlotInfo]) -> String {
+    let numbers: Vec<_> = slots.iter().map(|slot| slot.id.to_string()).collect();
+    numbers.join(", ")
 }
 
 fn insert_slot(
@@ -275,4 +304,74 @@ fn checked(change: &Change<'_>, name: &SecretName) -> Result<Entry, VaultError> 
     let entry = entry::newest(change.conn, name)?.ok_or_else(|| VaultError::NoSuchSecret(name.clone()))?;
     entry.verify(change.key)?;
     Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slot::tests::of_both;
+    use crate::{NewVault, UnlockError, Vault, Witness};
+
+    /// A vault with a passphrase, a recovery code, and a slot that was made on a machine with Windows.
+    fn made(top: &std::path::Path) -> (Vault, RecoveryCode) {
+        let new = NewVault {
+            passphrase: Some("correct horse".into()),
+            recovery: true,
+            keyfile: None,
+            kdf: KdfTarget::Floor,
+        };
+        let created = Vault::create_with(&top.join("v"), new, Witness::none()).unwrap();
+        let (mut vault, code) = (created.vault, created.recovery.unwrap());
+        let mut unlocked = vault.unlock(&Factor::Passphrase("correct horse".into())).unwrap();
+        let add = |change: &mut Change<'_>| {
+            change.base.manifest.next_slot = 4;
+            of_both(3, 2, "second", change.key).insert(change.conn)?;
+            change.update_slots()
+        };
+        unlocked.change(add).unwrap();
+        drop(unlocked);
+        (vault, code)
+    }
+
+    #[test]
+    fn a_passphrase_is_changed_here_although_another_machine_has_one_which_stands() {
+        for by_code in [false, true] {
+            let top = tempfile::tempdir().unwrap();
+            let (mut vault, code) = made(top.path());
+            let given =
+                if by_code { Factor::Recovery(code) } else { Factor::Passphrase("correct horse".into()) };
+            let mut unlocked = vault.unlock(&given).unwrap();
+            let changed =
+                unlocked.change_passphrase_costing(&"battery staple".into(), KdfTarget::Floor).unwrap();
+            let standing: Vec<_> = changed.standing.iter().map(|slot| (slot.id, slot.kind)).collect();
+            assert_eq!(standing, [(SlotId(3), SlotKind::DpapiPassphrase)]);
+            drop(unlocked);
+            let kinds: Vec<_> = vault.slots().unwrap().iter().map(|slot| (slot.id.0, slot.kind)).collect();
+            let expected =
+                [(2, SlotKind::Recovery), (3, SlotKind::DpapiPassphrase), (4, SlotKind::Passphrase)];
+            assert_eq!(kinds, expected);
+            let opened =
+                |vault: &mut Vault, text: &str| vault.unlock(&Factor::Passphrase(text.into())).is_ok();
+            assert!(!opened(&mut vault, "correct horse"));
+            assert!(opened(&mut vault, "battery staple"));
+            let note =
+                vault.audit_last(10).unwrap().into_iter().find(|row| row.event.kind == EventKind::Passwd);
+            assert_eq!(note.unwrap().event.note.unwrap(), "slot 4; left as they are: 3");
+        }
+    }
+
+    #[test]
+    fn what_another_machine_keeps_is_no_wrong_passphrase() {
+        let top = tempfile::tempdir().unwrap();
+        let (mut vault, _) = made(top.path());
+        let rows = vault.audit(1, 100).unwrap().len();
+        match vault.unlock(&Factor::Dpapi("second".into())) {
+            Err(UnlockError::NotThisUser) if cfg!(windows) => {}
+            Err(UnlockError::Vault(VaultError::OnlyOnWindows)) if !cfg!(windows) => {}
+            other => panic!("{:?}", other.map(|_| ())),
+        }
+        assert_eq!((vault.failed_unlocks().unwrap(), vault.audit(1, 100).unwrap().len()), (0, rows));
+        assert!(matches!(vault.unlock(&Factor::Passphrase("second".into())), Err(UnlockError::Wrong)));
+        assert_eq!((vault.failed_unlocks().unwrap(), vault.audit(1, 100).unwrap().len()), (1, rows + 1));
+    }
 }

@@ -113,7 +113,7 @@ impl Backup {
 
 /// Verifies everything of a vault in a scratch directory.
 pub(crate) fn verify_unpacked(scratch: &Scratch, key: &VaultKey) -> Result<VerifyReport, VaultError> {
-    let database = Db::open(&scratch.0)?;
+    let database = Db::open_held(&scratch.0)?;
     let state = log_key::read(&scratch.0, key.id())?;
     database.read(|conn| everything(conn, key, 0, &state))
 }

@@ -59,7 +59,7 @@ impl Base {
 }
 
 /// Whether a slot opens the vault as its owner: a passphrase and a recovery code do, a key file where there is no
-/// passphrase. A Windows user without a passphrase never does: that is every program of the user's.
+/// passphrase. A Windows user without a passphrase never did: that is every program of the user's.
 pub(crate) fn is_owner(slots: &[Slot], id: SlotId) -> bool {
     let kind = slots.iter().find(|slot| slot.id == id).map(|slot| slot.kind);
     match kind {

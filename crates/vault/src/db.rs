@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -15,6 +15,8 @@ use crate::{VaultError, header, schema};
 
 /// The vault file's name in its directory.
 pub(crate) const FILE: &str = "vault.db";
+/// What SQLite keeps beside it: the write-ahead log, the locks and index of its users, the journal of another mode.
+pub(crate) const BESIDE: [&str; 3] = ["vault.db-wal", "vault.db-shm", "vault.db-journal"];
 /// How long a process waits for the others.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest text or blob of a row, in bytes; what is longer was not written by us.
@@ -26,6 +28,8 @@ pub(crate) struct Db {
     conn: Connection,
     handle: Arc<File>,
     path: PathBuf,
+    /// Which file its users share their locks in. Where it is another one, they do not know of each other.
+    shared: Option<FileId>,
 }
 
 impl Db {
@@ -39,19 +43,29 @@ impl Db {
         settle(&conn)?;
         conn.pragma_update(None, "application_id", header::APPLICATION_ID)?;
         conn.pragma_update(None, "user_version", header::FORMAT)?;
-        let db = Self { conn, handle, path };
+        let mut db = Self { conn, handle, path, shared: None };
         let tx = Transaction::new_unchecked(&db.conn, TransactionBehavior::Immediate)?;
         schema::create(&tx)?;
         tx.commit()?;
+        db.shared = shared(&db.path);
         Ok(db)
     }
 
-    /// Opens the file. Nothing is written, and nothing that is not ours is given to SQLite.
+    /// Opens the file, when nobody is replacing it. Nothing is written, and nothing that is not ours is given to SQLite.
     pub(crate) fn open(dir: &Dir) -> Result<Self, VaultError> {
         if dir.check(FILE)?.is_none() {
             return Err(VaultError::NoVault { dir: dir.path().into() });
         }
-        for beside in ["vault.db-wal", "vault.db-shm", "vault.db-journal"] {
+        let _entered = dir.enter()?;
+        Self::open_held(dir)
+    }
+
+    /// The same, in a directory that the caller holds or that nobody else knows.
+    pub(crate) fn open_held(dir: &Dir) -> Result<Self, VaultError> {
+        if dir.check(FILE)?.is_none() {
+            return Err(VaultError::NoVault { dir: dir.path().into() });
+        }
+        for beside in BESIDE {
             dir.check(beside)?;
         }
         let handle = handle(dir)?;
@@ -61,7 +75,9 @@ impl Db {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         settle(&conn)?;
         schema::check(&conn)?;
-        Ok(Self { conn, handle, path: dir.path().join(FILE) })
+        let path = dir.path().join(FILE);
+        let shared = shared(&path);
+        Ok(Self { conn, handle, path, shared })
     }
 
     /// Reads within one snapshot.
@@ -81,7 +97,7 @@ impl Db {
     ) -> Result<T, VaultError> {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)?;
         let there = dir.check(FILE)?.map(|found| found.id);
-        if there.is_none() || there != self.identity() {
+        if there.is_none() || there != self.identity() || shared(&self.path) != self.shared {
             return Err(VaultError::Replaced);
         }
         schema::check(&tx)?;
@@ -93,6 +109,38 @@ impl Db {
     /// Which file the open one is.
     fn identity(&self) -> Option<FileId> {
         files::identity(&self.handle).ok()
+    }
+
+    /// Reads in the transaction of [`Db::freeze`].
+    pub(crate) fn read_frozen<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        work(&self.conn)
+    }
+
+    /// Whether the open file is still the one of its name.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let there = files::identity_at(&self.path).ok();
+        there.is_some() && there == self.identity() && shared(&self.path) == self.shared
+    }
+
+    /// Moves the write-ahead log into the file, and lets nobody write any more until this is closed.
+    pub(crate) fn freeze(&self, dir: &Dir) -> Result<(), VaultError> {
+        let begun = Instant::now();
+        loop {
+            self.checkpoint()?;
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            // Somebody may have written in between.
+            if dir.check(BESIDE[0])?.is_none_or(|log| log.len == 0) {
+                return Ok(());
+            }
+            self.conn.execute_batch("ROLLBACK")?;
+            if begun.elapsed() >= PATIENCE {
+                return Err(VaultError::Busy { seconds: PATIENCE.as_secs() });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Moves the write-ahead log into the file, as far as nobody else needs it.
@@ -117,11 +165,14 @@ impl Drop for Db {
     /// The last to close moves the log into the file and removes it, by its path: not where another file has been put
     /// since, whose log it would be.
     fn drop(&mut self) {
-        let there = files::identity_at(&self.path).ok();
-        if there.is_some() && there == self.identity() {
+        if self.is_in_place() {
             let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
         }
     }
+}
+
+fn shared(path: &Path) -> Option<FileId> {
+    files::identity_at(&path.with_file_name(BESIDE[1])).ok()
 }
 
 fn connect(dir: &Dir) -> Result<Connection, VaultError> {

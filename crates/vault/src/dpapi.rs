@@ -23,7 +23,11 @@ pub(crate) fn seal(vault: VaultId, salt: &[u8]) -> Result<Vec<u8>, VaultError> {
     }
 }
 
-/// Opens a blob; `None` when it is another user's, another slot's, or changed.
+/// How a blob is opened: by vault, salt and blob.
+pub(crate) type Open = fn(VaultId, &[u8], &[u8]) -> Result<Option<SubKey>, VaultError>;
+
+/// Opens a blob; `None` when it is another user's, another machine's, another slot's, or changed. An error when Windows
+/// says something else, as it may of a changed one too.
 pub(crate) fn open(vault: VaultId, salt: &[u8], blob: &[u8]) -> Result<Option<SubKey>, VaultError> {
     let opened = system::unprotect(blob, &entropy(vault, salt))?;
     Ok(opened.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok()).map(Zeroizing::new))
@@ -45,7 +49,7 @@ mod system {
     }
 
     pub(super) fn unprotect(blob: &[u8], entropy: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
-        Ok(dpapi::unprotect(blob, entropy).ok())
+        dpapi::unprotect(blob, entropy).map_err(|error| VaultError::Dpapi(error.to_string()))
     }
 }
 
@@ -90,12 +94,14 @@ mod tests {
         let blob = seal(VAULT, &SALT).unwrap();
         let secret = open(VAULT, &SALT, &blob).unwrap();
         for at in 0..blob.len() {
-            assert!(open(VAULT, &SALT, &blob[..at]).unwrap().is_none(), "cut at {at}");
+            assert!(!matches!(open(VAULT, &SALT, &blob[..at]), Ok(Some(_))), "cut at {at}");
             let mut changed = blob.clone();
             changed[at] ^= 1;
             // Some bytes are a text for a person, which nobody authenticates; what counts is that nothing else opens.
-            let opened = open(VAULT, &SALT, &changed).unwrap();
-            assert!(opened.is_none() || opened == secret, "byte {at}");
+            match open(VAULT, &SALT, &changed) {
+                Ok(opened) => assert!(opened.is_none() || opened == secret, "byte {at}"),
+                Err(error) => assert!(matches!(error, VaultError::Dpapi(_)), "byte {at}: {error}"),
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::{GrantId, InvalidValue, SecretName, SlotId};
+use crate::{GrantId, InvalidValue, SecretName, SlotId, SlotKind};
 
 /// Why the vault did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -198,12 +198,23 @@ pub enum VaultError {
     /// A vault without a passphrase has none to change.
     #[error("this vault has no passphrase to change")]
     NoPassphraseSlot,
+    /// The passphrases that there are belong to Windows users and were not proven.
+    #[error(
+        "the passphrases of this vault are those of dpapi key slots ({slots}), and none of them was given: change one \
+         with --dpapi where it opens, or add a passphrase with: envseal slot add passphrase"
+    )]
+    PassphraseOfMachine {
+        /// Their numbers.
+        slots: String,
+    },
+    /// A passphrase of no bytes.
+    #[error("an empty passphrase protects nothing: give one of at least one byte")]
+    EmptyPassphrase,
     /// Nobody could open the vault as its owner any more.
     #[error("key slot {0} is the last one that opens the vault as its owner")]
     LastOwnerSlot(SlotId),
-    /// The key file, or the Windows user alone, may run what is allowed, and no more.
-    #[cfg_attr(not(windows), error("a key file does not suffice for this"))]
-    #[cfg_attr(windows, error("a key file, or the Windows user alone, does not suffice for this"))]
+    /// The key file may run what is allowed, and no more.
+    #[error("a key file does not suffice for this")]
     NeedsOwner,
     /// What opens on one machine only would be the owner's only way in.
     #[error(
@@ -259,8 +270,8 @@ pub enum VaultError {
     /// No locked memory.
     #[error("no memory for keys: {0}")]
     Memory(io::Error),
-    /// DPAPI did not encrypt.
-    #[error("Windows did not encrypt the key slot for this user (DPAPI): {0}")]
+    /// DPAPI neither did it nor said that it is not this user's.
+    #[error("the data protection of Windows (DPAPI) failed, which says nothing of the passphrase: {0}")]
     Dpapi(String),
     /// Key derivation failed.
     #[error("the key derivation failed: {0}")]
@@ -374,8 +385,26 @@ pub enum UnlockError {
     /// What was given opens no key slot of its kind.
     #[error("wrong passphrase, recovery code or key file")]
     Wrong,
+    /// There is no key slot that what was given could open.
+    #[error("this vault has no key slot of the kind {kind}: it is opened by {has}")]
+    NoSlot {
+        /// The kind that was asked for.
+        kind: SlotKind,
+        /// The kinds that there are.
+        has: String,
+    },
+    /// The only key slot of a Windows user has no passphrase.
+    #[error(
+        "key slot {0} would be opened by every program of its Windows user, without a passphrase, and is refused: \
+         unlock with the passphrase or the recovery code, make a new one (envseal slot add dpapi) and take this one \
+         away (envseal slot remove {0})"
+    )]
+    DpapiAlone(SlotId),
     /// No key slot is this Windows user's.
-    #[error("no key slot of this vault was made by this Windows user on this machine")]
+    #[error(
+        "no dpapi key slot of this vault was made by this Windows user on this machine: unlock with the passphrase or \
+         the recovery code"
+    )]
     NotThisUser,
     /// The vault is damaged, was changed by somebody else, or cannot be used.
     #[error(transparent)]

@@ -33,6 +33,7 @@ mod log_check;
 mod log_key;
 mod manifest;
 mod memory;
+mod moment;
 mod name;
 #[cfg_attr(unix, path = "platform/unix.rs")]
 #[cfg_attr(windows, path = "platform/windows.rs")]
@@ -53,7 +54,7 @@ mod verify;
 mod windows;
 mod witness;
 
-pub use access::{NewSlot, Released};
+pub use access::{NewSlot, PassphraseChange, Released};
 pub use backup::BackupReport;
 pub use confinement::{Confinement, EngineName, GuaranteeName, InvalidGuarantee};
 pub use digest::Digest;

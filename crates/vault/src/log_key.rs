@@ -12,6 +12,9 @@ use crate::keys::{SubKey, VaultId};
 
 /// The key file's name in the vault's directory.
 pub(crate) const FILE: &str = "audit.key";
+/// The key file of a vault that is being put in place, until the vault is. Which of the two fits the vault is told by
+/// the number of the row.
+pub(crate) const COMING: &str = "audit.key.coming";
 /// Its size: magic 8, vault id 16, sequence 8, key 32, checksum 32.
 pub(crate) const LEN: usize = 96;
 const MAGIC: &[u8; 8] = b"ENVSLKEY";
@@ -65,11 +68,11 @@ fn failed(error: std::io::Error) -> VaultError {
     VaultError::io(FILE, error)
 }
 
-fn open(dir: &Dir) -> Result<File, VaultError> {
-    if dir.check(FILE)?.is_none() {
-        return Err(VaultError::AuditKey { why: "the file audit.key is missing".into() });
+fn open(dir: &Dir, name: &str) -> Result<File, VaultError> {
+    if dir.check(name)?.is_none() {
+        return Err(VaultError::AuditKey { why: format!("the file {name} is missing") });
     }
-    let file = dir.file(FILE, true).map_err(failed)?;
+    let file = dir.file(name, true).map_err(failed)?;
     lock(&file).map_err(failed)?;
     Ok(file)
 }
@@ -82,12 +85,26 @@ fn read_locked(file: &File, id: VaultId) -> Result<KeyState, VaultError> {
 
 /// Reads the key file.
 pub(crate) fn read(dir: &Dir, id: VaultId) -> Result<KeyState, VaultError> {
-    read_locked(&open(dir)?, id)
+    read_locked(&open(dir, FILE)?, id)
 }
 
-/// Moves the key file on, unless another process has moved it further.
-pub(crate) fn advance(dir: &Dir, id: VaultId, state: &KeyState) -> Result<(), VaultError> {
-    let file = open(dir)?;
+/// Reads the key file that is coming.
+pub(crate) fn coming(dir: &Dir, id: VaultId) -> Result<KeyState, VaultError> {
+    read_locked(&open(dir, COMING)?, id)
+}
+
+/// Moves the key file on, unless another process has moved it further, or `is_in_place` says that the vault is another
+/// one by now. That is asked when the file is open: the one of another vault comes after the vault.
+pub(crate) fn advance(
+    dir: &Dir,
+    id: VaultId,
+    state: &KeyState,
+    is_in_place: impl FnOnce() -> bool,
+) -> Result<(), VaultError> {
+    let file = open(dir, FILE)?;
+    if !is_in_place() {
+        return Ok(());
+    }
     if read_locked(&file, id)?.sequence < state.sequence {
         write_at(&file, &state.encode(id), 0).map_err(failed)?;
     }
@@ -150,8 +167,10 @@ mod tests {
         let state = |sequence| KeyState { sequence, key: SubKey::new([5; 32]) };
         assert!(matches!(read(&dir, id), Err(VaultError::AuditKey { .. })));
         replace(&dir, id, &state(3)).unwrap();
-        advance(&dir, id, &state(5)).unwrap();
-        advance(&dir, id, &state(4)).unwrap();
+        advance(&dir, id, &state(5), || true).unwrap();
+        advance(&dir, id, &state(4), || true).unwrap();
+        assert_eq!(read(&dir, id).unwrap().sequence, 5);
+        advance(&dir, id, &state(9), || false).unwrap();
         assert_eq!(read(&dir, id).unwrap().sequence, 5);
     }
 }

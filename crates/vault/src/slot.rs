@@ -11,7 +11,7 @@ use crate::encode::Transcript;
 use crate::kdf::Argon2Cost;
 use crate::keys::{self, SubKey, VaultId, VaultKey};
 use crate::row::{signed, unsigned};
-use crate::{KeyFile, Passphrase, RecoveryCode, VaultError, dpapi};
+use crate::{KeyFile, Passphrase, RecoveryCode, UnlockError, VaultError, dpapi};
 
 /// A key slot's number within its vault. Never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -35,9 +35,10 @@ pub enum SlotKind {
     Recovery,
     /// A key file.
     KeyFile,
-    /// A Windows user on one machine, through DPAPI.
+    /// A Windows user on one machine, through DPAPI, and nothing else. Not made and not opened any more: every program of
+    /// the user opens it.
     Dpapi,
-    /// The same, and a passphrase: both are needed.
+    /// A Windows user on one machine and a passphrase: both are needed.
     #[serde(rename = "dpapi+passphrase")]
     DpapiPassphrase,
 }
@@ -124,8 +125,8 @@ pub enum Factor {
     Recovery(RecoveryCode),
     /// A key file.
     KeyFile(KeyFile),
-    /// The Windows user whose process this is, and the passphrase where the slot wants one too.
-    Dpapi(Option<Passphrase>),
+    /// The Windows user whose process this is, and the passphrase of the slot.
+    Dpapi(Passphrase),
 }
 
 impl Factor {
@@ -135,17 +136,15 @@ impl Factor {
             Self::Passphrase(_) => SlotKind::Passphrase,
             Self::Recovery(_) => SlotKind::Recovery,
             Self::KeyFile(_) => SlotKind::KeyFile,
-            Self::Dpapi(None) => SlotKind::Dpapi,
-            Self::Dpapi(Some(_)) => SlotKind::DpapiPassphrase,
+            Self::Dpapi(_) => SlotKind::DpapiPassphrase,
         }
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Passphrase(passphrase) => passphrase.as_bytes(),
+            Self::Passphrase(passphrase) | Self::Dpapi(passphrase) => passphrase.as_bytes(),
             Self::Recovery(code) => code.as_bytes(),
             Self::KeyFile(file) => file.as_bytes(),
-            Self::Dpapi(passphrase) => passphrase.as_ref().map_or(&[], Passphrase::as_bytes),
         }
     }
 }
@@ -158,7 +157,7 @@ enum Parameters {
     Hkdf,
     Dpapi {
         blob: Vec<u8>,
-        /// The cost of the passphrase that is needed too.
+        /// The cost of the passphrase that is needed too; slots of before that was so have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         argon2id: Option<Argon2Cost>,
     },
@@ -180,7 +179,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Wraps the vault key for `factor`.
+    /// Wraps the vault key for `factor`. An error when that is nothing at all.
     pub(crate) fn new(
         id: SlotId,
         key: &VaultKey,
@@ -188,14 +187,16 @@ impl Slot {
         label: &str,
         cost: Argon2Cost,
     ) -> Result<Self, VaultError> {
+        if factor.bytes().is_empty() {
+            return Err(VaultError::EmptyPassphrase);
+        }
         let salt = keys::random::<32>()?;
         let parameters = match factor {
             Factor::Passphrase(_) => Parameters::Argon2id(cost),
             Factor::Recovery(_) | Factor::KeyFile(_) => Parameters::Hkdf,
-            Factor::Dpapi(passphrase) => Parameters::Dpapi {
-                blob: dpapi::seal(key.id(), &salt)?,
-                argon2id: passphrase.as_ref().map(|_| cost),
-            },
+            Factor::Dpapi(_) => {
+                Parameters::Dpapi { blob: dpapi::seal(key.id(), &salt)?, argon2id: Some(cost) }
+            }
         };
         let mut slot = Self {
             id,
@@ -208,7 +209,7 @@ impl Slot {
             wrapped: Vec::new(),
             checksum: Vec::new(),
         };
-        let wrapping = derive(&parameters, factor, key.id(), &slot.salt)?;
+        let wrapping = derive(&parameters, factor, key.id(), &slot.salt, dpapi::open)?;
         let wrapping = wrapping.ok_or_else(|| VaultError::Kdf("the factor does not fit its slot".into()))?;
         slot.wrapped = keys::wrap(&wrapping, &slot.bound(key.id()), key.expose())?;
         slot.checksum = slot.sum(key.id()).to_vec();
@@ -326,29 +327,76 @@ pub(crate) fn root(slots: &[Slot], vault: VaultId) -> [u8; 32] {
     slots.iter().fold(start, |so_far, slot| so_far.bytes(slot.all("slot", vault).as_bytes())).sha256()
 }
 
-/// Tries a factor on every slot of its kind; gives the vault key and the slot that it opened.
+/// What a factor opened.
+pub(crate) struct Opened {
+    pub(crate) key: VaultKey,
+    /// The first slot that it opened.
+    pub(crate) slot: SlotId,
+    /// Every slot that it opened.
+    pub(crate) proven: Vec<SlotId>,
+}
+
+/// Tries a factor on every slot of its kind.
 ///
 /// The work does not depend on which slot opens, or whether one does: all are tried. A slot that cannot be read is an
-/// error whatever the factor.
-pub(crate) fn open(
+/// error whatever the factor. [`UnlockError::Wrong`] is said of a guess only: where there is a slot of the kind, and
+/// Windows gave its part of it.
+pub(crate) fn open(slots: &[Slot], vault: VaultId, factor: &Factor) -> Result<Opened, UnlockError> {
+    open_by(slots, vault, factor, dpapi::open)
+}
+
+/// The same, with the way to Windows' part of a slot.
+fn open_by(
     slots: &[Slot],
     vault: VaultId,
     factor: &Factor,
-) -> Result<Option<(VaultKey, SlotId)>, VaultError> {
-    if factor.kind().is_of_machine() && !cfg!(windows) {
-        return Err(VaultError::OnlyOnWindows);
-    }
+    of_windows: dpapi::Open,
+) -> Result<Opened, UnlockError> {
     let readable = slots.iter().map(|slot| Ok((slot, slot.parameters(vault)?)));
     let readable = readable.collect::<Result<Vec<_>, VaultError>>()?;
-    let mut opened = None;
+    if slots.iter().all(|slot| slot.kind != factor.kind()) {
+        return Err(none_of(factor.kind(), slots));
+    }
+    let mut key = None;
+    let (mut proven, mut is_guess, mut failure) = (Vec::new(), false, None);
     for (slot, parameters) in readable.into_iter().filter(|(slot, _)| slot.kind == factor.kind()) {
-        let wrapping = derive(&parameters, factor, vault, &slot.salt)?;
-        let key = wrapping.and_then(|key| keys::unwrap_key(&key, &slot.bound(vault), &slot.wrapped));
-        if let (Some(key), None) = (key, &opened) {
-            opened = Some((VaultKey::from_bytes(key.as_slice(), vault)?, slot.id));
+        let wrapping = match derive(&parameters, factor, vault, &slot.salt, of_windows) {
+            Ok(Some(wrapping)) => wrapping,
+            Ok(None) => continue,
+            // Another machine's slot may fail in whatever way, and this one's open.
+            Err(error @ (VaultError::Dpapi(_) | VaultError::OnlyOnWindows)) => {
+                failure.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        is_guess = true;
+        if let Some(found) = keys::unwrap_key(&wrapping, &slot.bound(vault), &slot.wrapped) {
+            proven.push(slot.id);
+            if key.is_none() {
+                key = Some((VaultKey::from_bytes(found.as_slice(), vault)?, slot.id));
+            }
         }
     }
-    Ok(opened)
+    match (key, failure) {
+        (Some((key, slot)), _) => Ok(Opened { key, slot, proven }),
+        _ if is_guess => Err(UnlockError::Wrong),
+        (None, Some(failure)) => Err(failure.into()),
+        (None, None) => Err(UnlockError::NotThisUser),
+    }
+}
+
+/// Why a factor cannot open a vault that has no slot of its kind.
+fn none_of(kind: SlotKind, slots: &[Slot]) -> UnlockError {
+    let alone = slots.iter().find(|slot| slot.kind == SlotKind::Dpapi);
+    if let (SlotKind::DpapiPassphrase, Some(slot)) = (kind, alone) {
+        return UnlockError::DpapiAlone(slot.id);
+    }
+    let mut kinds: Vec<_> = slots.iter().map(|slot| slot.kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    let has: Vec<_> = kinds.iter().map(SlotKind::to_string).collect();
+    UnlockError::NoSlot { kind, has: has.join(", ") }
 }
 
 /// The key that a slot is wrapped under; `None` when Windows does not give this user its part.
@@ -357,19 +405,20 @@ fn derive(
     factor: &Factor,
     vault: VaultId,
     salt: &[u8],
+    of_windows: dpapi::Open,
 ) -> Result<Option<SubKey>, VaultError> {
     let info = Transcript::new("slot key").text(factor.kind().word());
     match parameters {
         Parameters::Argon2id(cost) => cost.derive(factor.bytes(), salt).map(Some),
         // 160 bits and more of randomness need no stretching.
         Parameters::Hkdf => Ok(Some(keys::derive(salt, factor.bytes(), &info))),
-        Parameters::Dpapi { blob, argon2id } => {
-            // The passphrase first: how long this takes does not tell whose blob it is.
-            let stretched = argon2id.map(|cost| cost.derive(factor.bytes(), salt)).transpose()?;
-            let Some(kept) = dpapi::open(vault, salt, blob)? else { return Ok(None) };
+        Parameters::Dpapi { argon2id: None, .. } => Ok(None),
+        Parameters::Dpapi { blob, argon2id: Some(cost) } => {
+            let Some(kept) = of_windows(vault, salt, blob)? else { return Ok(None) };
+            let stretched = cost.derive(factor.bytes(), salt)?;
             let mut both = Zeroizing::new(Vec::with_capacity(64));
             both.extend_from_slice(kept.as_slice());
-            both.extend_from_slice(stretched.as_ref().map_or(&[], |key| key.as_slice()));
+            both.extend_from_slice(stretched.as_slice());
             Ok(Some(keys::derive(salt, &both, &info)))
         }
     }
@@ -382,133 +431,5 @@ pub fn parse_parameters(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kdf::tests::CALLS;
-
-    fn derivations(work: impl FnOnce()) -> usize {
-        let before = CALLS.get();
-        work();
-        CALLS.get() - before
-    }
-
-    fn passphrase(text: &str) -> Factor {
-        Factor::Passphrase(text.into())
-    }
-
-    #[test]
-    fn every_passphrase_costs_the_same_number_of_derivations() {
-        let vault = VaultId([3; 16]);
-        let key = VaultKey::generate(vault).unwrap();
-        let slots: Vec<_> = ["first", "second", "third"]
-            .into_iter()
-            .zip(1..)
-            .map(|(text, id)| Slot::new(SlotId(id), &key, &passphrase(text), "", Argon2Cost::FLOOR).unwrap())
-            .collect();
-        for (text, opens) in [("first", true), ("third", true), ("wrong", false), ("", false)] {
-            let mut opened = false;
-            let calls = derivations(|| opened = open(&slots, vault, &passphrase(text)).unwrap().is_some());
-            assert_eq!((calls, opened), (3, opens), "{text}");
-        }
-        let file = Factor::KeyFile(KeyFile::new(vec![1; 32]).unwrap());
-        assert_eq!(derivations(|| assert!(open(&slots, vault, &file).unwrap().is_none())), 0);
-    }
-
-    #[test]
-    fn a_flipped_bit_in_a_slot_is_damage_and_not_a_wrong_key() {
-        let vault = VaultId([3; 16]);
-        let key = VaultKey::generate(vault).unwrap();
-        let file = Factor::KeyFile(KeyFile::new(vec![1; 32]).unwrap());
-        let good = Slot::new(SlotId(1), &key, &file, "x", Argon2Cost::FLOOR).unwrap();
-        assert_eq!(
-            open(std::slice::from_ref(&good), vault, &file).unwrap().unwrap().0.expose(),
-            key.expose()
-        );
-        let changes: [fn(&mut Slot); 6] = [
-            |slot| slot.wrapped[3] ^= 1,
-            |slot| slot.salt[3] ^= 1,
-            |slot| slot.kind = SlotKind::Recovery,
-            |slot| slot.created += 1,
-            |slot| slot.parameters.push(' '),
-            |slot| slot.checksum[0] ^= 1,
-        ];
-        for change in changes {
-            let mut slot = good.clone();
-            change(&mut slot);
-            assert!(matches!(open(&[slot], vault, &file), Err(VaultError::SlotDamaged { .. })));
-        }
-        assert!(matches!(open(&[good], VaultId([4; 16]), &file), Err(VaultError::SlotDamaged { .. })));
-    }
-
-    #[test]
-    fn a_cost_that_would_take_all_memory_is_refused_before_it_is_paid() {
-        let vault = VaultId([3; 16]);
-        let key = VaultKey::generate(vault).unwrap();
-        let mut slot = Slot::new(SlotId(1), &key, &passphrase("p"), "", Argon2Cost::FLOOR).unwrap();
-        slot.parameters = r#"{"kdf":"argon2id","memory_kib":4294967295,"passes":3,"lanes":4}"#.into();
-        slot.checksum = slot.sum(vault).to_vec();
-        assert!(matches!(open(&[slot], vault, &passphrase("p")), Err(VaultError::SlotDamaged { .. })));
-    }
-
-    /// A slot as Windows could have made it; nobody opens it.
-    fn of_windows(kind: SlotKind, parameters: &str, vault: VaultId) -> Slot {
-        let key = VaultKey::generate(vault).unwrap();
-        let file = Factor::KeyFile(KeyFile::new(vec![9; 32]).unwrap());
-        let mut slot = Slot::new(SlotId(7), &key, &file, "desk", Argon2Cost::FLOOR).unwrap();
-        (slot.kind, slot.parameters) = (kind, parameters.into());
-        slot.checksum = slot.sum(vault).to_vec();
-        slot
-    }
-
-    const ALONE: &str = r#"{"kdf":"dpapi","blob":[1,0,0,0]}"#;
-    const BOTH: &str = r#"{"kdf":"dpapi","blob":[1,0],"argon2id":{"memory_kib":65536,"passes":3,"lanes":4}}"#;
-
-    #[test]
-    fn a_slot_of_a_windows_user_is_listed_everywhere_and_opens_nothing_elsewhere() {
-        let vault = VaultId([3; 16]);
-        let key = VaultKey::generate(vault).unwrap();
-        let file = Factor::KeyFile(KeyFile::new(vec![1; 32]).unwrap());
-        let slots = [
-            of_windows(SlotKind::Dpapi, ALONE, vault),
-            of_windows(SlotKind::DpapiPassphrase, BOTH, vault),
-            Slot::new(SlotId(9), &key, &file, "", Argon2Cost::FLOOR).unwrap(),
-        ];
-        let said: Vec<_> = slots.iter().map(|slot| slot.info(vault).unwrap()).collect();
-        assert_eq!((said[0].kind.to_string(), said[0].cost()), ("dpapi".into(), "dpapi".into()));
-        let both = (said[1].kind.to_string(), said[1].cost());
-        assert_eq!(both, ("dpapi+passphrase".into(), "dpapi, argon2id 64 MiB, 3 passes, 4 lanes".into()));
-        assert_eq!(serde_json::to_value(said[1].kind).unwrap(), "dpapi+passphrase");
-        assert_eq!(open(&slots, vault, &file).unwrap().unwrap().1, SlotId(9));
-        for factor in [Factor::Dpapi(None), Factor::Dpapi(Some("p".into()))] {
-            match open(&slots, vault, &factor) {
-                Ok(None) if cfg!(windows) => {}
-                Err(VaultError::OnlyOnWindows) if !cfg!(windows) => {}
-                other => panic!("{:?}", other.map(|opened| opened.map(|(_, id)| id))),
-            }
-        }
-        #[cfg(not(windows))]
-        assert!(matches!(
-            Slot::new(SlotId(1), &key, &Factor::Dpapi(None), "", Argon2Cost::FLOOR),
-            Err(VaultError::OnlyOnWindows)
-        ));
-    }
-
-    #[test]
-    fn a_slot_of_a_windows_user_with_parameters_of_another_kind_is_damaged() {
-        let vault = VaultId([3; 16]);
-        let long = format!(r#"{{"kdf":"dpapi","blob":{:?}}}"#, vec![1; dpapi::LONGEST_BLOB + 1]);
-        let cheap = BOTH.replace("65536", "64");
-        for (kind, parameters) in [
-            (SlotKind::Dpapi, BOTH),
-            (SlotKind::DpapiPassphrase, ALONE),
-            (SlotKind::DpapiPassphrase, &cheap),
-            (SlotKind::Dpapi, &long),
-            (SlotKind::Dpapi, r#"{"kdf":"hkdf"}"#),
-            (SlotKind::KeyFile, ALONE),
-            (SlotKind::Passphrase, BOTH),
-        ] {
-            let slot = of_windows(kind, parameters, vault);
-            assert!(matches!(slot.info(vault), Err(VaultError::SlotDamaged { .. })), "{kind} {parameters}");
-        }
-    }
-}
+#[path = "slot_tests.rs"]
+pub(crate) mod tests;

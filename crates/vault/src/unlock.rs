@@ -3,6 +3,7 @@
 use crate::change::{Base, Rebuild, is_owner, rebuild};
 use crate::keys::VaultKey;
 use crate::log::End;
+use crate::slot::Opened;
 use crate::{
     Event, EventKind, Factor, SlotId, SlotKind, UnlockError, Unlocked, Vault, VaultError, Witness, log_key,
     slot,
@@ -15,6 +16,8 @@ pub struct Proof {
     key: VaultKey,
     slot: SlotId,
     kind: SlotKind,
+    /// Every slot that was opened.
+    proven: Vec<SlotId>,
 }
 
 impl std::fmt::Debug for Proof {
@@ -36,10 +39,14 @@ impl Vault {
     }
 
     /// Tries a factor on every key slot of its kind.
+    ///
+    /// Only a guess is counted: not a factor that no slot is for, nor what Windows keeps for somebody else.
     pub fn prove(&mut self, factor: &Factor) -> Result<Proof, UnlockError> {
         let slots = self.db.read(slot::all)?;
-        if let Some((key, slot)) = slot::open(&slots, self.id, factor)? {
-            return Ok(Proof { key, slot, kind: factor.kind() });
+        match slot::open(&slots, self.id, factor) {
+            Ok(Opened { key, slot, proven }) => return Ok(Proof { key, slot, kind: factor.kind(), proven }),
+            Err(UnlockError::Wrong) => {}
+            Err(error) => return Err(error),
         }
         let mut event = Event::new(EventKind::UnlockFailed);
         event.note = Some(factor.kind().to_string());
@@ -47,15 +54,12 @@ impl Vault {
             conn.execute("UPDATE state SET failures = min(max(failures, 0), 1000000000) + 1", ())?;
             Ok(())
         })?;
-        Err(match factor.kind() {
-            SlotKind::Dpapi => UnlockError::NotThisUser,
-            _ => UnlockError::Wrong,
-        })
+        Err(UnlockError::Wrong)
     }
 
     /// Unlocks with a factor that was proven to open this vault.
     pub fn unlock_with(&mut self, proof: Proof) -> Result<Unlocked<'_>, VaultError> {
-        let Proof { key, slot, .. } = proof;
+        let Proof { key, slot, proven, .. } = proof;
         // The notes first: another process may change the vault, and then its notes, at this very moment.
         let seen = self.witness.seen(&key);
         let (base, failures) = self.db.read(|conn| {
@@ -89,9 +93,17 @@ impl Vault {
         if !key.is_locked() {
             notices.push("the limit on locked memory is reached: keys could be swapped to disk".to_owned());
         }
+        for slot in base.slots.iter().filter(|slot| slot.kind == SlotKind::Dpapi) {
+            notices.push(format!(
+                "key slot {id} has no passphrase: every program of its Windows user can open the vault's file by it; \
+                 take it away: envseal slot remove {id}",
+                id = slot.id
+            ));
+        }
         let recorded = self.db.read(|conn| End::recorded(conn, &base.own, &base.manifest, &key));
         let mut unlocked = Unlocked {
             owner: is_owner(&base.slots, slot),
+            proven,
             failures,
             notices,
             seen: base.manifest.counter,
@@ -109,7 +121,7 @@ impl Vault {
     ///
     /// Secrets whose own MAC is wrong are still refused; a backup has them.
     pub fn accept_state(&mut self, factor: &Factor) -> Result<usize, UnlockError> {
-        let Proof { key, slot, kind } = self.prove(factor)?;
+        let Proof { key, slot, kind, .. } = self.prove(factor)?;
         let seen = self.witness.seen(&key);
         let mut noted = None;
         let rebuilt = self.db.write(&self.dir, |conn| {

@@ -10,8 +10,8 @@ use crate::entry::{self, Entry};
 use crate::keys::VaultKey;
 use crate::log::End;
 use crate::{
-    Event, EventKind, SecretBytes, SecretInfo, SecretName, Vault, VaultError, Witness, inbox, log, log_key,
-    tree,
+    Event, EventKind, SecretBytes, SecretInfo, SecretName, SlotId, Vault, VaultError, Witness, inbox, log,
+    log_key, tree,
 };
 
 /// An unlocked vault. Dropping it locks the vault again.
@@ -22,6 +22,8 @@ pub struct Unlocked<'v> {
     pub(crate) vault: &'v mut Vault,
     pub(crate) key: VaultKey,
     pub(crate) owner: bool,
+    /// The key slots that were opened.
+    pub(crate) proven: Vec<SlotId>,
     pub(crate) failures: u64,
     pub(crate) notices: Vec<String>,
     /// The highest manifest counter that this process has seen.
@@ -60,8 +62,7 @@ impl std::fmt::Debug for Unlocked<'_> {
 
 impl Unlocked<'_> {
     /// Whether the vault was opened as its owner: by passphrase or recovery code, or by the key file of a vault that
-    /// has no passphrase. Another key file, or a Windows user without a passphrase, may use what is allowed, and change
-    /// nothing.
+    /// has no passphrase. Another key file may use what is allowed, and change nothing.
     pub fn is_owner(&self) -> bool {
         self.owner
     }
@@ -307,7 +308,7 @@ impl Unlocked<'_> {
         })?;
         let Finished { counter, written, fingerprint, end } = finished;
         // Both may lag behind the vault without harm; the next change brings them up.
-        let _ = log_key::advance(&vault.dir, vault.id, &end.state());
+        let _ = log_key::advance(&vault.dir, vault.id, &end.state(), || vault.db.is_in_place());
         if written {
             let _ = vault.witness.record(key, counter, fingerprint);
         }

@@ -15,7 +15,7 @@ use crate::manifest::Own;
 use crate::slot::{self, Slot};
 use crate::{
     Event, EventKind, Factor, Grant, GrantId, KdfTarget, KeyFile, Passphrase, RecoveryCode, SecretBytes,
-    SecretInfo, SecretName, SlotId, SlotInfo, VaultError, VaultId, Witness, entry, granted, log_key,
+    SecretInfo, SecretName, SlotId, SlotInfo, VaultError, VaultId, Witness, entry, granted, log_key, moment,
 };
 
 /// An open vault, locked.
@@ -74,7 +74,7 @@ impl Vault {
             return Err(VaultError::NoFactor);
         }
         let at = Dir::open_or_create(dir)?;
-        let _held = at.hold()?;
+        let held = at.hold()?;
         if at.check(db::FILE)?.is_some() {
             return Err(VaultError::Exists { dir: at.path().into() });
         }
@@ -110,6 +110,7 @@ impl Vault {
         drop(database);
         log_key::replace(&scratch.0, own.id, &built.end.state())?;
         install(&at, &scratch, false)?;
+        drop(held);
         let recovery = factors.into_iter().find_map(|(factor, _)| match factor {
             Factor::Recovery(code) => Some(code),
             _ => None,
@@ -117,7 +118,7 @@ impl Vault {
         Ok(Created { vault: Self::open_with(dir, witness)?, recovery })
     }
 
-    /// Opens the vault in `dir`, locked. Nothing is written.
+    /// Opens the vault in `dir`, locked. Nothing is written, save for the last step of a restore that was killed before it.
     pub fn open(dir: &Path) -> Result<Self, VaultError> {
         Self::open_with(dir, Witness::of_platform())
     }
@@ -125,6 +126,9 @@ impl Vault {
     /// The same, with notes of its state kept in other places.
     pub fn open_with(dir: &Path, witness: Witness) -> Result<Self, VaultError> {
         let dir = Dir::open(dir)?;
+        if dir.check(log_key::COMING)?.is_some() {
+            crate::restore::settle(&dir)?;
+        }
         let db = Db::open(&dir)?;
         let id = db.read(Own::load)?.id;
         dir.check(log_key::FILE)?;
@@ -149,6 +153,12 @@ impl Vault {
     /// The vault's id.
     pub fn id(&self) -> VaultId {
         self.id
+    }
+
+    /// Whether Windows keeps programs of less than medium integrity from the vault's directory by its label, read back.
+    #[cfg(windows)]
+    pub fn is_labelled(&self) -> Result<bool, VaultError> {
+        self.dir.is_labelled().map_err(|error| VaultError::io(self.dir.path().display().to_string(), error))
     }
 
     /// Puts a value into the inbox, sealed; it is not usable, and replaces nothing, until the owner accepts it.
@@ -246,7 +256,7 @@ impl Vault {
             Ok((done, end))
         })?;
         // The row is there. A key file that lags is caught up by the next writer.
-        let _ = log_key::advance(&self.dir, self.id, &end.state());
+        let _ = log_key::advance(&self.dir, self.id, &end.state(), || self.db.is_in_place());
         Ok((done, end.sequence))
     }
 }
@@ -261,25 +271,45 @@ pub(crate) fn failures(conn: &Connection) -> Result<u64, VaultError> {
     crate::row::unsigned(conn.query_row("SELECT failures FROM state", (), |row| row.get(0))?)
 }
 
-/// Moves a finished vault from a scratch directory to its place. The caller holds the directory.
+/// Moves a finished vault from a scratch directory to its place. The caller holds the directory, and with `replace`
+/// the content of the vault that is there is in its file, and nobody writes it.
 pub(crate) fn install(at: &Dir, scratch: &Scratch, replace: bool) -> Result<(), VaultError> {
     let failed = |error: std::io::Error| VaultError::io(at.path().display().to_string(), error);
-    for beside in ["vault.db-wal", "vault.db-shm", "vault.db-journal"] {
-        // A log of another file would be played into this one.
-        match std::fs::remove_file(at.path().join(beside)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
+    let work = || {
+        if replace {
+            // Two files cannot be exchanged at once. The vault is, and whoever opens it finds the key that fits.
+            scratch.0.rename(log_key::FILE, log_key::COMING)?;
+            at.take(&scratch.0, log_key::COMING, true)?;
+            at.sync()?;
+            moment::passed();
+            at.take_over(&scratch.0, db::FILE, || remove_beside(at))?;
+            moment::passed();
+            at.sync()?;
+            at.rename(log_key::COMING, log_key::FILE)?;
+            moment::passed();
+        } else {
+            remove_beside(at)?;
+            // The vault last: without it, a key file is nothing and is written over.
+            at.take(&scratch.0, log_key::FILE, true)?;
+            moment::passed();
+            at.take(&scratch.0, db::FILE, false)?;
+        }
+        at.sync()
+    };
+    work().map_err(failed)
+}
+
+/// Removes what SQLite left beside the vault file: a log of another file would be played into this one. The users' locks
+/// first: whoever still has the file open finds them gone and writes no more into a log that is about to go.
+fn remove_beside(at: &Dir) -> std::io::Result<()> {
+    let [log, shared, journal] = db::BESIDE;
+    for name in [shared, log, journal] {
+        match std::fs::remove_file(at.path().join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => moment::passed(),
         }
     }
-    if replace {
-        at.take(&scratch.0, db::FILE, true).map_err(failed)?;
-        at.take(&scratch.0, log_key::FILE, true).map_err(failed)?;
-    } else {
-        // The vault last: without it, a key file is nothing and is written over.
-        at.take(&scratch.0, log_key::FILE, true).map_err(failed)?;
-        at.take(&scratch.0, db::FILE, false).map_err(failed)?;
-    }
-    at.sync().map_err(failed)
+    Ok(())
 }
 
 /// A path in messages and reports.

@@ -137,7 +137,14 @@ fn the_last_slot_of_the_owner_stays() {
     assert!(matches!(owner.remove_slot(SlotId(1)), Err(VaultError::LastOwnerSlot(SlotId(1)))));
     assert_ne!(owner.add_slot(NewSlot::Recovery, "").unwrap().0, id, "a number is never given twice");
     drop(owner);
-    assert!(matches!(vault.unlock(&factor()), Err(UnlockError::Wrong)));
+    // What no slot is for is no guess.
+    let error = vault.unlock(&factor()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "this vault has no key slot of the kind keyfile: it is opened by passphrase, recovery"
+    );
+    assert_eq!(vault.failed_unlocks().unwrap(), 0);
+    assert_ne!(last_event(&vault).kind, EventKind::UnlockFailed);
 }
 
 #[test]

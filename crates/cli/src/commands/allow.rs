@@ -2,11 +2,17 @@
 
 use envseal_engine::Place;
 use envseal_engine::allow::{Permission, WhichArgs};
+use envseal_engine::show::visible;
+use envseal_vault::CallerRule;
 
 use crate::args::Allow;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
+
+/// What the rule is worth: who asks is told by what every program can bring about for itself.
+pub const TERMINAL: &str =
+    "a program can open a terminal of its own: this keeps out scripts, not one that means to get in";
 
 /// Gives a grant.
 pub fn allow(context: &Context, args: Allow) -> Result<(), Failure> {
@@ -35,8 +41,16 @@ pub fn allow(context: &Context, args: Allow) -> Result<(), Failure> {
         uses: args.uses,
     };
     let now = envseal_engine::now(&vault)?;
-    let (grant, arbitrary) = envseal_engine::allow::allow(permission, &place, now)?;
-    if arbitrary {
+    let allowed = envseal_engine::allow::allow(permission, &place, now)?;
+    let grant = allowed.grant;
+    for lead in &allowed.leads {
+        let lead = visible(lead.as_os_str());
+        output::notice(&context.common, &format!("{lead} is pinned too: it leads the program to other code"));
+    }
+    if grant.caller == CallerRule::Terminal {
+        output::notice(&context.common, TERMINAL);
+    }
+    if allowed.arbitrary {
         let warning = "this is arbitrary code: what it does stands in its arguments or its input, not in a file that is checked";
         output::notice(&context.common, warning);
     }

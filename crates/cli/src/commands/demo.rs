@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::failure::Failure;
 use crate::output::{self, BOLD, DIM, styled};
@@ -93,7 +93,7 @@ impl Demo<'_> {
             command.args(["--passphrase-fd", "0"]);
         }
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = spawn(&mut command).map_err(failed)?;
         let mut stdin = child.stdin.take().ok_or_else(|| Failure::other("envseal demo: no pipe"))?;
         let mut text = String::new();
         if needs_owner {
@@ -119,6 +119,17 @@ impl Demo<'_> {
         }
         Ok(printed)
     }
+}
+
+#[cfg(not(windows))]
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    command.spawn()
+}
+
+/// This process is closed to others, and what it makes, too: the steps close themselves.
+#[cfg(windows)]
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    envseal_sandbox::process::as_before(|| command.spawn())?
 }
 
 /// The running program, by the kernel's word: what is at its path may have been replaced since.

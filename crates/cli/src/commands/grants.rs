@@ -82,8 +82,10 @@ fn show(context: &Context, id: GrantId) -> Result<(), Failure> {
     if let Some(cwd) = &grant.cwd {
         line("directory", visible(cwd.as_os_str()));
     }
-    if grant.caller != CallerRule::Any {
-        line("caller", grant.caller.to_string());
+    match grant.caller {
+        CallerRule::Any => {}
+        CallerRule::Terminal => line("caller", format!("terminal ({})", super::allow::TERMINAL)),
+        CallerRule::Shielded => line("caller", grant.caller.to_string()),
     }
     line("tier", format!("{} or more", grant.tier));
     let confinement = &grant.confinement;

@@ -24,6 +24,10 @@ pub fn init(context: &Context, args: &Init) -> Result<(), Failure> {
             dir.display()
         )));
     }
+    if context.common.dpapi {
+        let made_later = "a vault is made with a passphrase or a key file; then: envseal slot add dpapi";
+        return Err(Failure::usage("--dpapi opens a vault that has such a key slot").advise(made_later));
+    }
     let (passphrase, keyfile) = match &args.with_keyfile {
         Some(path) => {
             let made = KeyFile::read_or_create(path);
@@ -33,6 +37,12 @@ pub fn init(context: &Context, args: &Init) -> Result<(), Failure> {
     };
     let kdf = if args.kdf_floor { KdfTarget::Floor } else { KdfTarget::Calibrated };
     let created = Vault::create(&dir, NewVault { passphrase, recovery: !args.no_recovery, keyfile, kdf })?;
+    #[cfg(windows)]
+    if !created.vault.is_labelled()? {
+        let text = "this system keeps no integrity label on the vault's directory: a program of low integrity that \
+                    its access list lets in can read it";
+        output::notice(&context.common, text);
+    }
     let code = created.recovery.as_ref().map(|code| code.expose().to_string());
     if context.common.json {
         return output::print_json(&Made { directory: dir.display().to_string(), recovery_code: code });

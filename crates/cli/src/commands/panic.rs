@@ -8,13 +8,17 @@ use crate::failure::{Failure, status};
 /// Records the panic, which withdraws every grant at the next unlock whatever happens to this process, ends every
 /// run, and withdraws the grants at once where the owner's passphrase was given.
 pub fn panic(context: &Context) -> Result<(), Failure> {
-    let mut vault = context.vault()?;
-    vault.panic()?;
-    let ended = envseal_engine::registry::end_all(vault.dir());
+    // Whatever is wrong with the vault, the runs are ended.
+    let recorded = context.vault().and_then(|mut vault| {
+        vault.panic()?;
+        Ok(vault)
+    });
+    let ended = envseal_engine::registry::end_all(&context.dir()?);
     match &ended {
         Ok(ended) => context.done(format!("ended {ended} runs")),
         Err(error) => context.done(format!("ending the runs: {error}")),
     }
+    let mut vault = recorded?;
     // The passphrase moves the vault on, so that not even a copy of it from before brings a grant back.
     let owner: &mut dyn Owner = &mut context.owner()?;
     match context.unlock(&mut vault, owner, |_| Ok(())) {

@@ -20,6 +20,8 @@ use system::Tty;
 
 /// What the terminal is called.
 pub use system::NAME;
+#[cfg(windows)]
+pub use system::restore_after_panic;
 
 /// A question nobody answers is answered with no after this long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -40,7 +42,11 @@ enum Key {
 }
 
 /// The controlling terminal, opened for a conversation.
-pub struct Terminal(Tty);
+pub struct Terminal {
+    tty: Tty,
+    /// What was said of those who listen.
+    warned: Option<String>,
+}
 
 /// What came of a question.
 pub enum Line {
@@ -55,17 +61,17 @@ pub enum Line {
 impl Terminal {
     /// Opens the controlling terminal; `None` when this process has none.
     pub fn open() -> Option<Self> {
-        Tty::open().ok().map(Self)
+        Tty::open().ok().map(|tty| Self { tty, warned: None })
     }
 
     /// Its width in characters; 80 where it does not say.
     pub fn columns(&self) -> usize {
-        self.0.columns().unwrap_or(80).max(1)
+        self.tty.columns().unwrap_or(80).max(1)
     }
 
     /// Prints a text as it stands. The caller has made foreign text visible.
     pub fn say(&mut self, text: &str) -> io::Result<()> {
-        self.0.write(text.as_bytes())
+        self.tty.write(text.as_bytes())
     }
 
     /// Asks for a line that is shown while it is typed.
@@ -75,27 +81,32 @@ impl Terminal {
 
     /// Asks for a line that is not shown.
     pub fn ask_hidden(&mut self, question: &str) -> io::Result<Line> {
+        let warning = self.tty.warning();
+        if let Some(warning) = warning.as_deref().filter(|_| warning != self.warned) {
+            self.say(&format!("! {warning}\n"))?;
+        }
+        self.warned = warning;
         self.read(question, false)
     }
 
     fn read(&mut self, question: &str, echo: bool) -> io::Result<Line> {
         let answer = {
             // What would end this process ends the question instead, and leaves the terminal as it was.
-            let ending = system::Ending::catch();
+            let mut ending = system::Ending::catch();
             self.say(question)?;
-            let _unbuffered = self.0.unbuffered()?;
-            self.edit_line(echo, &ending)
+            let _unbuffered = self.tty.unbuffered()?;
+            self.edit_line(echo, &mut ending)
         };
         self.say("\n")?;
         answer
     }
 
     /// A line editor of the smallest kind: backspace, Ctrl-U, Ctrl-W is not one, Ctrl-C and Ctrl-D.
-    fn edit_line(&mut self, echo: bool, ending: &system::Ending) -> io::Result<Line> {
+    fn edit_line(&mut self, echo: bool, ending: &mut system::Ending) -> io::Result<Line> {
         let deadline = Instant::now() + PATIENCE;
         let mut line = Zeroizing::new(Vec::with_capacity(256));
         loop {
-            let key = self.0.key(deadline)?;
+            let key = self.tty.key(deadline)?;
             if ending.is_wanted() {
                 return Ok(Line::Cancelled);
             }
@@ -117,9 +128,9 @@ impl Terminal {
                 }
                 _ if line.len() == LONGEST_LINE => {}
                 byte => {
-                    line.push(byte);
+                    push(&mut line, byte);
                     if echo && (byte >= 0x80 || !byte.is_ascii_control()) {
-                        self.0.write(&[byte])?;
+                        self.tty.write(&[byte])?;
                     }
                 }
             }
@@ -132,12 +143,35 @@ impl Terminal {
             // A UTF-8 character goes as one: its continuation bytes begin with the bits 10.
             while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
             if echo {
-                self.0.write(b"\x08 \x08")?;
+                self.tty.write(b"\x08 \x08")?;
             }
             if line.is_empty() {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// Adds a byte. A vector that grows by itself would leave what it had in freed memory.
+fn push(line: &mut Zeroizing<Vec<u8>>, byte: u8) {
+    if line.len() == line.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(2 * line.capacity().max(1)));
+        larger.extend_from_slice(line);
+        *line = larger;
+    }
+    line.push(byte);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_grows_to_whatever_was_typed() {
+        let typed: Vec<u8> = (0..=255).cycle().take(5000).collect();
+        let mut line = Zeroizing::new(Vec::new());
+        typed.iter().for_each(|byte| push(&mut line, *byte));
+        assert_eq!(*line, typed);
     }
 }

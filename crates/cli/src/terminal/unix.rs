@@ -48,6 +48,11 @@ impl Tty {
         Ok(if self.0.read(&mut byte)? == 0 { Key::Closed } else { Key::Byte(byte[0]) })
     }
 
+    /// What is to be known before something secret is typed here: nothing, keys go to one reader.
+    pub fn warning(&self) -> Option<String> {
+        None
+    }
+
     pub fn unbuffered(&self) -> io::Result<Unbuffered> {
         Unbuffered::new(&self.0)
     }
@@ -67,7 +72,7 @@ impl Ending {
     }
 
     /// Whether one came.
-    pub fn is_wanted(&self) -> bool {
+    pub fn is_wanted(&mut self) -> bool {
         self.wanted.load(Ordering::SeqCst)
     }
 }

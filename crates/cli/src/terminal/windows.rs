@@ -1,10 +1,12 @@
 //! The console of Windows.
 
-use std::collections::VecDeque;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use envseal_sandbox::console::{Console, Keys};
+use envseal_engine::show::visible;
+use envseal_sandbox::console::{self, Console, Keys};
+use envseal_sandbox::tty::Interrupts;
+use zeroize::Zeroizing;
 
 use super::Key;
 
@@ -14,15 +16,17 @@ pub const NAME: &str = "the console";
 /// The open console.
 pub struct Tty {
     console: Console,
-    /// The rest of a character's UTF-8.
-    rest: VecDeque<u8>,
+    /// A character's UTF-8, and how much of it is still to be given, at the end.
+    character: Zeroizing<[u8; 4]>,
+    rest: std::ops::Range<usize>,
     /// The beginning of a character that is being written.
     begun: Vec<u8>,
 }
 
 impl Tty {
     pub fn open() -> io::Result<Self> {
-        Ok(Self { console: Console::open()?, rest: VecDeque::new(), begun: Vec::new() })
+        let character = Zeroizing::new([0; 4]);
+        Ok(Self { console: Console::open()?, character, rest: 0..0, begun: Vec::new() })
     }
 
     pub fn columns(&self) -> Option<usize> {
@@ -43,21 +47,34 @@ impl Tty {
         Ok(())
     }
 
-    /// Waits for a key until `deadline`.
+    /// Waits for a key until `deadline`, or for a while.
     pub fn key(&mut self, deadline: Instant) -> io::Result<Key> {
-        if let Some(byte) = self.rest.pop_front() {
-            return Ok(Key::Byte(byte));
-        }
-        Ok(match self.console.key(deadline)? {
-            None if Instant::now() >= deadline => Key::TimedOut,
-            None => Key::None,
-            Some(character) => {
-                let mut room = [0; 4];
-                self.rest.extend(character.encode_utf8(&mut room).as_bytes());
-                zeroize::Zeroize::zeroize(&mut room);
-                self.rest.pop_front().map_or(Key::Closed, Key::Byte)
+        if self.rest.is_empty() {
+            match self.console.key(deadline.min(Instant::now() + SLICE))? {
+                None if Instant::now() >= deadline => return Ok(Key::TimedOut),
+                None => return Ok(Key::None),
+                Some(character) => self.rest = 0..character.encode_utf8(&mut *self.character).len(),
             }
-        })
+        }
+        // No character is empty.
+        let Some(at) = self.rest.next() else { return Ok(Key::Closed) };
+        Ok(Key::Byte(std::mem::take(&mut self.character[at])))
+    }
+
+    /// What is to be known before something secret is typed here.
+    pub fn warning(&self) -> Option<String> {
+        let others = match console::companions() {
+            Ok(others) if others.is_empty() => return None,
+            Ok(others) => others,
+            Err(error) => {
+                return Some(format!(
+                    "Windows does not say which other processes can read what is typed here: {error}"
+                ));
+            }
+        };
+        let name = |one: &console::Companion| format!("{} (pid {})", visible(one.name.as_ref()), one.pid);
+        let names: Vec<_> = others.iter().map(name).collect();
+        Some(format!("other processes on this console can read what is typed here: {}", names.join(", ")))
     }
 
     pub fn unbuffered(&mut self) -> io::Result<Keys> {
@@ -65,15 +82,29 @@ impl Tty {
     }
 }
 
-/// Ctrl-C is a key while a question is asked; nothing else has to be caught.
-pub struct Ending;
+/// How soon Ctrl-Break is noticed.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// Catches Ctrl-Break, for as long as it lives; Ctrl-C is a key while a question is asked. When the window is closed the
+/// system ends this process, after the console was put back.
+pub struct Ending(Option<Interrupts>);
 
 impl Ending {
     pub fn catch() -> Self {
-        Self
+        Self(Interrupts::catch().ok())
     }
 
-    pub fn is_wanted(&self) -> bool {
-        false
+    /// Whether it came.
+    pub fn is_wanted(&mut self) -> bool {
+        self.0.as_mut().is_some_and(Interrupts::came)
     }
+}
+
+/// From now on a panic of this program puts the console back first: a release is built without unwinding.
+pub fn restore_after_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        console::restore();
+        tell(info);
+    }));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use envseal_sandbox::console::Console;
 use envseal_sandbox::process::Process;
-use envseal_sandbox::tty::{RawMode, Size, interrupts, outlive_interrupts};
+use envseal_sandbox::tty::{Interrupts, RawMode, Size};
 use envseal_sandbox::{Exit, Running};
 
 use crate::handle::Handle;
@@ -22,22 +22,14 @@ const LOOK: Duration = Duration::from_millis(250);
 const KEYS: usize = 4 << 10;
 
 /// The console's signals, held from before the program starts so that none ends envseal first.
-pub struct Signals {
-    seen: u32,
-}
+pub struct Signals(Interrupts);
 
 impl Signals {
-    /// Catches them from now on, for as long as this process lives. When the console is closed the system ends envseal
-    /// all the same, and with it the program.
+    /// Catches them from now on, for as long as this process lives: after the program, how it ended is recorded. When the
+    /// console is closed the system ends envseal all the same, and with it the program, but in tier none.
     pub fn catch() -> io::Result<Self> {
-        outlive_interrupts()?;
-        Ok(Self { seen: interrupts() })
-    }
-
-    /// Whether one came since this was asked last.
-    fn came(&mut self) -> bool {
-        let now = interrupts();
-        std::mem::replace(&mut self.seen, now) != now
+        std::mem::forget(Interrupts::catch()?);
+        Interrupts::catch().map(Self)
     }
 }
 
@@ -114,7 +106,7 @@ pub fn attend(running: &mut Running, signals: &mut Signals, mut outer: Option<Ou
         if let Some(outer) = &mut outer {
             outer.resize(running);
         }
-        if signals.came() && !running.shares_process_group() {
+        if signals.0.came() && !running.shares_process_group() {
             // A program that has just ended takes none; its end is what comes next.
             let _ = running.interrupt();
         }

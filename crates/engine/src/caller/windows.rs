@@ -13,6 +13,9 @@ use crate::show;
 ///
 /// The user is the last part of its security identifier, which is 1000 or more for an account that was made on the
 /// machine or in its domain; the largest number when that cannot be read.
+///
+/// None of it is proof: a program chooses the parent of a child of its own (`PROC_THREAD_ATTRIBUTE_PARENT_PROCESS`), and
+/// makes itself a console.
 pub fn caller() -> Caller {
     let found = process::ancestry(DEPTH);
     Caller {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use envseal_sandbox::{Enforced, Engine, Given, Guarantee, Running, Spec, StartError, Tier};
+use envseal_sandbox::{Enforced, Engine, Given, Guarantee, Image, Running, Spec, StartError, Tier};
 use envseal_vault::{Confinement, EngineName, Grant, TierName};
 
 use crate::confinement::guarantee;
@@ -27,7 +27,14 @@ pub struct Held {
     /// Out of reach from `Hardened` on.
     hidden: Vec<PathBuf>,
     /// A directory for temporary files that is the run's alone, and goes when this is dropped.
-    scratch: Option<tempfile::TempDir>,
+    scratch: Option<Scratch>,
+}
+
+/// A directory that was made for a run, and goes with all that is in it when this is dropped.
+struct Scratch {
+    path: PathBuf,
+    /// It, or the one that it is in.
+    _kept: tempfile::TempDir,
 }
 
 impl Held {
@@ -46,8 +53,15 @@ impl Held {
         moved.map(PathBuf::as_path)
     }
 
-    /// Makes what the program would fail without: directories in its home, a place for temporary files.
-    pub fn prepare(&mut self, home: &Path, names: &[&OsStr], temporary: &OsStr) -> io::Result<()> {
+    /// Makes what the program would fail without: directories in its home, a place for temporary files, which in
+    /// `Lockdown` is opened to `image` as far as the system's means need it.
+    pub fn prepare(
+        &mut self,
+        home: &Path,
+        names: &[&OsStr],
+        temporary: &OsStr,
+        image: &Image,
+    ) -> io::Result<()> {
         if self.tier == TierName::None {
             return Ok(());
         }
@@ -60,7 +74,9 @@ impl Held {
         // In `Hardened` the usual place does, unless nothing new can be made there.
         let closed = self.hidden.iter().any(|path| path.starts_with(&temporary));
         if self.tier == TierName::Lockdown || closed {
-            self.scratch = Some(system::scratch(tempfile::Builder::new().prefix("envseal-"), &temporary)?);
+            let kept = system::directory(tempfile::Builder::new().prefix("envseal-"), &temporary)?;
+            let image = (self.tier == TierName::Lockdown).then_some(image);
+            self.scratch = Some(Scratch { path: system::open_to(image, kept.path())?, _kept: kept });
         }
         Ok(())
     }
@@ -100,8 +116,8 @@ impl Held {
         spec = needs.into_iter().fold(spec, |spec, path| spec.read(path));
         match &self.scratch {
             Some(scratch) => {
-                let spec = spec.write(scratch.path());
-                TEMPORARY.iter().fold(spec, |spec, name| spec.env(name, scratch.path()))
+                let spec = spec.write(&scratch.path);
+                TEMPORARY.iter().fold(spec, |spec, name| spec.env(name, &scratch.path))
             }
             None => spec,
         }
@@ -155,16 +171,18 @@ mod tests {
         let top = dunce::canonicalize(dir.path()).unwrap();
         let scratch = |tier: TierName, hidden: Vec<PathBuf>| {
             let mut held = Held::new(None, &grant(tier), hidden);
-            held.prepare(Path::new("/nonexistent"), &[], top.as_os_str()).unwrap();
+            let image = Image::open(&std::env::current_exe().unwrap()).unwrap();
+            held.prepare(Path::new("/nonexistent"), &[], top.as_os_str(), &image).unwrap();
             held
         };
         assert!(scratch(TierName::None, vec![top.join("vault")]).scratch.is_none());
         assert!(scratch(TierName::Hardened, vec!["/elsewhere".into()]).scratch.is_none());
         assert!(scratch(TierName::Hardened, vec![top.join("vault")]).scratch.is_some());
         let held = scratch(TierName::Lockdown, vec![]);
-        let path = held.scratch.as_ref().unwrap().path().to_owned();
-        assert!(path.starts_with(&top));
+        let path = held.scratch.as_ref().unwrap().path.clone();
+        assert!(path.starts_with(&top) && path.is_dir());
+        std::fs::write(path.join("x"), "x").unwrap();
         drop(held);
-        assert!(!path.exists());
+        assert!(!path.exists() && top.read_dir().unwrap().next().is_none(), "nothing stays");
     }
 }

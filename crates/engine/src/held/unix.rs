@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use envseal_sandbox::launch::{Launcher, start_through};
-use envseal_sandbox::{Running, Spec, StartError};
+use envseal_sandbox::{Image, Running, Spec, StartError};
 use envseal_vault::EngineName;
 
 pub use super::homes::prepare;
@@ -33,8 +33,13 @@ pub fn temporary() -> PathBuf {
 }
 
 /// A directory for the user alone.
-pub fn scratch(named: &mut tempfile::Builder<'_, '_>, within: &Path) -> io::Result<tempfile::TempDir> {
+pub fn directory(named: &mut tempfile::Builder<'_, '_>, within: &Path) -> io::Result<tempfile::TempDir> {
     named.permissions(Permissions::from_mode(0o700)).tempdir_in(within)
+}
+
+/// Where in it a program writes: in it.
+pub fn open_to(_: Option<&Image>, kept: &Path) -> io::Result<PathBuf> {
+    Ok(kept.to_owned())
 }
 
 /// Lets sockets through.
@@ -68,7 +73,7 @@ mod tests {
     #[test]
     fn a_scratch_directory_is_private() {
         let dir = tempfile::tempdir().unwrap();
-        let scratch = scratch(tempfile::Builder::new().prefix("x"), dir.path()).unwrap();
+        let scratch = directory(tempfile::Builder::new().prefix("x"), dir.path()).unwrap();
         assert_eq!(scratch.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

@@ -14,9 +14,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::interpreter::{self, Reads};
 
+mod leads;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod system;
+
+use leads::Leads;
 
 pub use system::is_path;
 pub(crate) use system::open;
@@ -40,6 +43,8 @@ pub struct Identity {
     pub shebang: bool,
     /// The script, for an interpreter.
     pub script: Option<FileRule>,
+    /// Files that lead the program to other code by where they are; a grant has to pin them.
+    pub leads: Vec<FileRule>,
     /// Runs what arguments or input say.
     pub arbitrary: bool,
 }
@@ -61,6 +66,14 @@ pub enum IdentityError {
     #[error("{}: the script cannot be read: {source}", path.display())]
     Script {
         /// The script.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file that leads the program to other code cannot be read.
+    #[error("{}: it leads the program to other code, and cannot be read: {source}", path.display())]
+    Lead {
+        /// The file.
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
@@ -105,6 +118,8 @@ impl Identity {
                 let file = file_at(&path).map_err(|source| IdentityError::Script { path, source })?;
                 (script, script_at, script_as) = (Some(file), Some(at), Some(given));
             }
+            let leads = Leads::of(Path::new(called.as_os_str()), image.path())?;
+            let runs_others = leads.shim || interpreter::is_systems(image.path());
             return Ok(Self {
                 image,
                 called,
@@ -113,7 +128,8 @@ impl Identity {
                 script_as,
                 script_at,
                 shebang: false,
-                arbitrary: reads == Reads::Arbitrary,
+                arbitrary: reads == Reads::Arbitrary || runs_others,
+                leads: leads.files(),
             });
         };
         // `#!/usr/bin/env NAME` would search PATH a second time, in a process that nobody hashed.
@@ -138,8 +154,11 @@ impl Identity {
             Reads::Arbitrary => true,
         };
         argv.extend_from_slice(args);
+        let called = system::called(&interpreter);
+        let leads = Leads::of(Path::new(called.as_os_str()), interpreter_image.path())?;
+        let arbitrary = arbitrary || leads.shim || interpreter::is_systems(interpreter_image.path());
         Ok(Self {
-            called: system::called(&interpreter),
+            called,
             image: interpreter_image,
             argv,
             script: Some(script),
@@ -147,6 +166,7 @@ impl Identity {
             script_at: None,
             shebang: true,
             arbitrary,
+            leads: leads.files(),
         })
     }
 
@@ -155,9 +175,12 @@ impl Identity {
         FileRule { path: self.image.path().to_owned(), sha256: Digest::new(self.image.sha256()) }
     }
 
-    /// Hashes program and script again, after the time that an answer took.
+    /// Hashes program and script again, after the time that an answer took, and looks anew for what leads it.
     pub fn rehash(&mut self) -> Result<(), IdentityError> {
         self.image.rehash()?;
+        let leads = Leads::of(Path::new(self.called.as_os_str()), self.image.path())?;
+        self.arbitrary |= leads.shim;
+        self.leads = leads.files();
         if let Some(script) = &mut self.script {
             script.sha256 = hash_file(&script.path)
                 .map_err(|source| IdentityError::Script { path: script.path.clone(), source })?;

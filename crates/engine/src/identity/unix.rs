@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use envseal_vault::OsText;
 
-use super::Search;
+use super::leads::Leads;
+use super::{IdentityError, Search};
 
 /// Whether a program's name is a path, and is not searched for.
 pub fn is_path(program: &OsStr) -> bool {
@@ -51,6 +52,39 @@ fn by_its_directory(found: &Path) -> OsText {
     })
 }
 
+/// The directories in which an interpreter looks for its settings: that of the path it is called by, and of each link
+/// on the way to its file.
+pub fn directories_of(called: &Path, image: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    let mut at = called.to_owned();
+    // As many links as the kernel follows (path_resolution(7)).
+    for _ in 0..40 {
+        let Some(parent) = at.parent() else { break };
+        found.push(parent.canonicalize().unwrap_or_else(|_| parent.to_owned()));
+        let Ok(target) = at.read_link() else { break };
+        at = parent.join(target);
+    }
+    found.extend(image.parent().map(Path::to_owned));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Settings name a directory, and start no program.
+pub fn follow(_: &mut Leads, _: &str, _: &OsStr) -> Result<(), IdentityError> {
+    Ok(())
+}
+
+/// Nothing else.
+pub fn beside(_: &mut Leads, _: &Path) -> Result<(), IdentityError> {
+    Ok(())
+}
+
+/// A shim is a script of its own here.
+pub fn shim(_: &mut Leads, _: &Path) -> Result<bool, IdentityError> {
+    Ok(false)
+}
+
 /// Opens a file to be hashed. Never waits on a FIFO.
 pub fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path)
@@ -61,7 +95,7 @@ mod tests {
     use std::ffi::OsString;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-    use super::super::{Identity, IdentityError, Search, hash_file};
+    use super::super::{Identity, IdentityError, Search, file_at, hash_file};
     use super::*;
 
     fn write(path: &Path, text: &str, mode: u32) {
@@ -105,6 +139,52 @@ mod tests {
         assert_eq!(identity.argv, [canonical, "-c".into(), "z".into()]);
         assert_eq!(identity.called, OsText::from("/usr/bin/sh"));
         assert!(!identity.arbitrary);
+    }
+
+    /// A virtual environment as `python3 -m venv` makes it: links to links, and its settings above them.
+    fn environment(dir: &Path) -> (PathBuf, PathBuf) {
+        let top = dir.canonicalize().unwrap();
+        std::fs::create_dir_all(top.join("venv/bin")).unwrap();
+        symlink("/bin/sh", top.join("venv/bin/python")).unwrap();
+        symlink("python", top.join("venv/bin/python3")).unwrap();
+        symlink(top.join("venv/bin/python3"), top.join("python3")).unwrap();
+        std::fs::write(top.join("venv/pyvenv.cfg"), "home = /usr/bin\n").unwrap();
+        write(&top.join("x.py"), "#!/usr/bin/env python3\n", 0o755);
+        (top.join("venv/pyvenv.cfg"), top)
+    }
+
+    #[test]
+    fn the_settings_of_a_python_environment_belong_to_what_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (settings, top) = environment(dir.path());
+        let bin = top.join("venv/bin");
+        for (program, search) in
+            [("./venv/bin/python3", ""), ("./python3", ""), ("python", bin.to_str().unwrap())]
+        {
+            let identity = resolve(program, &["x.py"], search, &top).unwrap();
+            assert_eq!(identity.leads, [file_at(&settings).unwrap()], "{program}");
+            assert!(!identity.arbitrary);
+        }
+        let script = resolve("./x.py", &[], bin.to_str().unwrap(), &top).unwrap();
+        assert_eq!(script.leads, [file_at(&settings).unwrap()], "by its #! line");
+        // Beside the interpreter is the nearer place; what appears there during an approval is seen.
+        let mut identity = resolve("./venv/bin/python3", &["x.py"], "", &top).unwrap();
+        std::fs::write(bin.join("pyvenv.cfg"), "home = /tmp\n").unwrap();
+        identity.rehash().unwrap();
+        assert_eq!(identity.leads, [bin.join("pyvenv.cfg"), settings].map(|path| file_at(&path).unwrap()));
+        // Another program obeys no such file.
+        symlink("/bin/true", bin.join("tool")).unwrap();
+        assert!(resolve("./venv/bin/tool", &[], "", &top).unwrap().leads.is_empty());
+    }
+
+    #[test]
+    fn settings_that_cannot_be_read_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (settings, top) = environment(dir.path());
+        std::fs::remove_file(&settings).unwrap();
+        std::fs::create_dir(&settings).unwrap();
+        let error = resolve("./venv/bin/python", &["x.py"], "", &top).unwrap_err();
+        assert!(matches!(error, IdentityError::Lead { .. }), "{error}");
     }
 
     #[test]

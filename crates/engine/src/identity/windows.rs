@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use envseal_vault::OsText;
 
-use super::Search;
+use super::leads::{Leads, values};
+use super::{IdentityError, Search};
 
 /// Others may open it to read, and for nothing else (CreateFileW).
 const SHARE_READ: u32 = 1;
@@ -79,6 +80,47 @@ pub fn called(found: &Path) -> OsText {
 /// The path by which a script is given to its interpreter: the canonical one, since only that can be held.
 pub fn script_as(path: &Path) -> OsText {
     OsText::from(dunce::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+/// The directories in which an interpreter looks for its settings: that of its file, which is how it knows itself.
+pub fn directories_of(_: &Path, image: &Path) -> Vec<PathBuf> {
+    image.parent().map(Path::to_owned).into_iter().collect()
+}
+
+/// The interpreter of an environment is a launcher: it starts that of its own name in the directory that the settings
+/// call its home.
+pub fn follow(leads: &mut Leads, settings: &str, name: &OsStr) -> Result<(), IdentityError> {
+    for home in values(settings, "home").map(Path::new).filter(|home| home.is_absolute()) {
+        leads.take_program(&home.join(name))?;
+        beside(leads, home)?;
+    }
+    Ok(())
+}
+
+/// `python._pth`, `python311._pth`: where Python then finds its modules, and nowhere else.
+pub fn beside(leads: &mut Leads, directory: &Path) -> Result<(), IdentityError> {
+    let failed = |source| IdentityError::Lead { path: directory.to_owned(), source };
+    let entries = match directory.read_dir() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("_pth")) {
+            leads.take_program(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// A shim of Scoop: `tool.exe` starts what `tool.shim` beside it says.
+pub fn shim(leads: &mut Leads, image: &Path) -> Result<bool, IdentityError> {
+    let Some(text) = leads.take(&image.with_extension("shim"))? else { return Ok(false) };
+    for path in values(&text, "path").map(Path::new).filter(|path| path.is_absolute()) {
+        leads.take_program(path)?;
+    }
+    Ok(true)
 }
 
 /// Opens a file to be hashed. While it is open nobody can write, rename or remove it.
@@ -163,6 +205,65 @@ mod tests {
         assert_eq!(identity.argv, ["-u".into(), top.join("x.py").into_os_string(), "a".into()]);
         assert!(!identity.arbitrary);
         assert!(resolve("python3", &["-c", "x"], top.to_str().unwrap(), &top).unwrap().arbitrary);
+    }
+
+    fn led_by(identity: &Identity) -> Vec<&Path> {
+        identity.leads.iter().map(|lead| lead.path.as_path()).collect()
+    }
+
+    #[test]
+    fn the_settings_of_a_python_environment_and_its_home_belong_to_what_runs() {
+        let (_base, base) = programs(&["python.exe", "tool.exe"]);
+        let (_dir, top) = programs(&[]);
+        let scripts = top.join("venv").join("Scripts");
+        std::fs::create_dir_all(&scripts).unwrap();
+        std::fs::copy(base.join("python.exe"), scripts.join("python.exe")).unwrap();
+        std::fs::write(top.join("x.py"), "print(1)").unwrap();
+        let settings = top.join("venv").join("pyvenv.cfg");
+        std::fs::write(&settings, format!("home = {}\r\n", base.display())).unwrap();
+        let run = || resolve(".\\venv\\Scripts\\python", &["x.py"], "", &top).unwrap();
+        let mut expected = vec![base.join("python.exe"), settings.clone()];
+        expected.sort();
+        assert_eq!(led_by(&run()), expected);
+        assert!(!run().arbitrary);
+        // What appears beside the one or the other leads it too.
+        let mut identity = run();
+        std::fs::write(base.join("python311._pth"), "..").unwrap();
+        std::fs::write(scripts.join("pyvenv.cfg"), "home = C:\\nowhere").unwrap();
+        identity.rehash().unwrap();
+        expected.extend([base.join("python311._pth"), scripts.join("pyvenv.cfg")]);
+        expected.sort();
+        assert_eq!(led_by(&identity), expected);
+        assert!(resolve(path_of(&base, "tool.exe").as_str(), &[], "", &top).unwrap().leads.is_empty());
+    }
+
+    #[test]
+    fn a_shim_is_arbitrary_code_and_led_by_its_file_and_the_program_in_it() {
+        let (_dir, top) = programs(&["tool.exe", "real.exe", "other.exe"]);
+        let shim = format!("path = \"{}\"\r\nargs = --x\r\n", top.join("real.exe").display());
+        std::fs::write(top.join("tool.shim"), shim).unwrap();
+        let identity = resolve("tool", &[], top.to_str().unwrap(), &top).unwrap();
+        assert_eq!(led_by(&identity), [top.join("real.exe"), top.join("tool.shim")]);
+        assert!(identity.arbitrary);
+        let mut other = resolve("other", &[], top.to_str().unwrap(), &top).unwrap();
+        assert!(other.leads.is_empty() && !other.arbitrary);
+        std::fs::write(top.join("other.shim"), "path = relative.exe").unwrap();
+        other.rehash().unwrap();
+        assert!(led_by(&other) == [top.join("other.shim")] && other.arbitrary);
+    }
+
+    #[test]
+    fn bash_of_the_system_is_arbitrary_code() {
+        // Wine has none: the name and the place are what counts.
+        let system = envseal_sandbox::paths::windows().unwrap().join("System32");
+        for (path, is) in [
+            (system.join("bash.exe"), true),
+            (system.join("BASH.EXE"), true),
+            (PathBuf::from("C:\\Program Files\\Git\\bin\\bash.exe"), false),
+            (system.join("hostname.exe"), false),
+        ] {
+            assert_eq!(crate::interpreter::is_systems(&path), is, "{}", path.display());
+        }
     }
 
     #[test]

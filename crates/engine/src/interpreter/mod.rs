@@ -4,6 +4,7 @@
 //! is then bound by its exact arguments only, and shown as arbitrary code.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
@@ -232,6 +233,18 @@ pub fn reads(program: &OsStr, args: &[OsString]) -> Reads {
         };
     }
     Reads::Arbitrary
+}
+
+/// Whether a program of this file name is a Python.
+pub fn is_python(program: &OsStr) -> bool {
+    let names = ["python", "pythonw", "pypy", "pypyw"];
+    program.to_str().map(system::without_extension).is_some_and(|name| is_one_of(&names, name))
+}
+
+/// Whether the program at this place is one of the system's that runs what it is told under a name which elsewhere
+/// is an interpreter's.
+pub fn is_systems(program: &Path) -> bool {
+    system::is_launcher(program)
 }
 
 /// Whether a list has a name, as it is or without its version.

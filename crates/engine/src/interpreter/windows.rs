@@ -1,6 +1,9 @@
 //! Names of Windows, and the system's own interpreters.
 
 use std::ffi::OsString;
+use std::path::Path;
+
+use envseal_sandbox::paths::windows;
 
 use super::Reads;
 
@@ -44,6 +47,7 @@ const ARBITRARY: &[&str] = &[
     "verclsid",
     "winpty",
     "wsl",
+    "wslg",
     "wslhost",
     "wt",
     // Build tools: a file of the working directory says what runs.
@@ -63,6 +67,22 @@ pub fn without_extension(name: &str) -> &str {
 /// Whether two names are one.
 pub fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
+}
+
+/// `System32\bash.exe` hands its arguments to the shell of a Linux, whose files nobody hashed. In a 32-bit process'
+/// view, or where Windows cannot be found, every one of the name in a directory so called is.
+pub fn is_launcher(program: &Path) -> bool {
+    let is =
+        |part: Option<&std::ffi::OsStr>, name: &str| part.is_some_and(|part| part.eq_ignore_ascii_case(name));
+    let directory = program.parent();
+    let in_windows = || {
+        let above = directory.and_then(Path::parent).unwrap_or(Path::new(""));
+        windows().map_or(true, |windows| above.as_os_str().eq_ignore_ascii_case(windows.as_os_str()))
+    };
+    let places = ["System32", "Sysnative", "SysWOW64"];
+    is(program.file_name(), "bash.exe")
+        && places.iter().any(|place| is(directory.and_then(Path::file_name), place))
+        && in_windows()
 }
 
 /// What the system's own interpreters read.

@@ -27,7 +27,7 @@ pub fn hold(spec: Spec, file: &FileRule, opened_as: &Path, _: EngineName) -> Res
         _ => NotHeld::Changed,
     })?;
     match opened_as == file.path && is_still(&kept, file) {
-        true => Ok((spec, kept)),
+        true => Ok((spec.opens(&file.path, &kept), kept)),
         false => Err(NotHeld::Changed),
     }
 }

@@ -16,10 +16,10 @@ use crate::show;
 use crate::status::Standing;
 
 #[cfg_attr(unix, path = "unix.rs")]
-#[cfg_attr(windows, path = "windows.rs")]
+#[cfg_attr(windows, path = "windows/mod.rs")]
 mod system;
 
-pub use system::end_all;
+pub use system::{NEEDED, end_all, hold_back, let_run};
 
 /// How long ended runs may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,11 +36,17 @@ pub struct Entry {
 pub struct Run {
     /// The process of envseal that supervises it.
     pub envseal: u32,
+    /// On Windows, what that process runs, by the kernel's name of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envseal_image: Option<String>,
     /// When it was asked for, seconds since 1970.
     pub since: u64,
     /// The program's canonical path, made visible; empty until it was found.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub program: String,
+    /// On Windows, the file that its process runs, by the kernel's name of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_image: Option<String>,
     /// What became of it; `None` while it is being decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Started>,
@@ -72,8 +78,10 @@ pub fn enter(dir: &Path) -> io::Result<Entry> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let run = Run {
         envseal: std::process::id(),
+        envseal_image: system::own_image(),
         since: now.map_or(0, |since| since.as_secs()),
         program: String::new(),
+        program_image: None,
         started: None,
     };
     let mut entry = Entry { place: system::Place::enter(dir)?, run };
@@ -82,13 +90,14 @@ pub fn enter(dir: &Path) -> io::Result<Entry> {
 }
 
 impl Entry {
-    /// Says which program it is about.
-    pub fn program(&mut self, program: &Path) -> io::Result<()> {
+    /// Says which program it is about: its path, and the open file that will be executed.
+    pub fn program(&mut self, program: &Path, file: &File) -> io::Result<()> {
         self.run.program = show::visible(program.as_os_str());
+        self.run.program_image = system::image_of(file)?;
         self.write()
     }
 
-    /// Says that the program runs.
+    /// Says that the program was started.
     pub fn started(&mut self, started: Started) -> io::Result<()> {
         let created = system::created(started.pid);
         self.run.started = Some(Started { created, ..started });
@@ -130,6 +139,7 @@ fn read(file: impl io::Read) -> Option<Run> {
     let mut run: Run = serde_json::from_slice(bytes[..end].rsplit(|byte| *byte == b'\n').next()?).ok()?;
     let clean = |text: &mut String| *text = show::visible(text.as_ref());
     clean(&mut run.program);
+    run.envseal_image.iter_mut().chain(&mut run.program_image).for_each(clean);
     for standing in run.started.iter_mut().flat_map(|started| &mut started.guarantees) {
         clean(&mut standing.id);
         clean(&mut standing.title);
@@ -147,7 +157,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut entry = enter(dir.path()).unwrap();
         assert_eq!(list(dir.path()).unwrap(), std::slice::from_ref(&entry.run));
-        entry.program("/bin/\u{1b}[2Jtrue".as_ref()).unwrap();
+        let file = File::open(std::env::current_exe().unwrap()).unwrap();
+        entry.program("/bin/\u{1b}[2Jtrue".as_ref(), &file).unwrap();
         let why = Some("\u{1b}[2J".into());
         let given = crate::status::Holds::No;
         let standing = Standing { id: "L6".into(), title: "memory".into(), given, why };

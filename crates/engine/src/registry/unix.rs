@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use envseal_sandbox::{Running, Spec};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -57,9 +58,32 @@ impl Drop for Place {
     }
 }
 
+/// Nothing is found by what a run writes: one of which it could not be written is ended like others.
+pub const NEEDED: bool = false;
+
 /// Nothing is found by a process's time.
 pub fn created(_: u32) -> Option<u64> {
     None
+}
+
+/// Nor by what it runs.
+pub fn own_image() -> Option<String> {
+    None
+}
+
+/// Nor by what it runs.
+pub fn image_of(_: &File) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
+/// Nothing: the program is found by its supervisor, which has its place already.
+pub fn hold_back(spec: Spec) -> Spec {
+    spec
+}
+
+/// Nothing: it runs.
+pub fn let_run(_: &Running) -> io::Result<()> {
+    Ok(())
 }
 
 /// The file of a run that lives; removes one of which nobody holds the lock.

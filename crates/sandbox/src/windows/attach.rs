@@ -15,11 +15,15 @@ use crate::{Enforced, Given, Limits, StartError, Tier};
 /// of its bytes, handles, environment and token nothing is known. [`Running::enforced`] says so, and nothing
 /// is refused for it. A program that holds a secret is started by [`start`](crate::start) instead.
 ///
-/// `child` needs the rights that a [`std::process::Child`] has. What is returned ends it when it is dropped.
+/// `child` needs the rights that a [`std::process::Child`] has. What is returned ends it when it is dropped; after
+/// an error it runs on as it did.
 pub fn attach(child: impl AsHandle, tier: Tier) -> Result<Running, StartError> {
     let step = |step| move |source| StartError::System { step, source };
     let process = child.as_handle();
     let limits = Limits::default();
+    // Whatever can fail comes before the child is in a job that ends it: an error leaves it as it was.
+    let pid = id(process).map_err(step("ask for its number (GetProcessId)"))?;
+    let kept = lesser(process).map_err(step("keep a handle of it (DuplicateHandle)"))?;
     let prepared = job(tier, limits)?;
     if let Some(prepared) = &prepared {
         let failed = "put the running process into a job (AssignProcessToJobObject)";
@@ -30,13 +34,12 @@ pub fn attach(child: impl AsHandle, tier: Tier) -> Result<Running, StartError> {
         limits,
         hidden: &[],
         image: Given::No("it was started by someone else".into()),
-        libraries_open: true,
         shares_console: true,
     };
     let enforced = Enforced::new(tier, judge(&question.of_running(process, prepared.as_ref())));
     Ok(Running::new(Parts {
-        pid: id(process).map_err(step("ask for its number (GetProcessId)"))?,
-        process: lesser(process).map_err(step("keep a handle of it (DuplicateHandle)"))?,
+        pid,
+        process: kept,
         thread: None,
         prepared,
         enforced,

@@ -2,7 +2,6 @@
 //!
 //! What `/dev/tty` is elsewhere: `CONIN$` and `CONOUT$` are the console whatever the standard streams lead to.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,23 +10,26 @@ use windows_sys::Win32::System::Console::{
     ENABLE_PROCESSED_OUTPUT, ENABLE_VIRTUAL_TERMINAL_PROCESSING, ENABLE_WRAP_AT_EOL_OUTPUT,
 };
 
-use super::sys_console::{mode, send_break, set_mode, window};
+use super::modes::{self, Changed};
+use super::process;
+use super::pure::keys::Typed;
+use super::sys_console::{attached, mode, send_break, window};
 use super::sys_keys as sys;
 
-/// An open console.
+/// An open console. Dropped, its screen is as it was.
 #[derive(Debug)]
 pub struct Console {
     input: File,
     output: File,
-    /// UTF-16 units that were read and not given out.
-    keys: VecDeque<u16>,
+    /// Colours; an older system shows the text without.
+    _colours: Option<Changed>,
+    typed: Typed,
 }
 
 /// Each key for itself, none shown, Ctrl-C a key like others, for as long as this lives.
 #[derive(Debug)]
 pub struct Keys {
-    input: File,
-    before: u32,
+    _changed: Changed,
 }
 
 impl Console {
@@ -36,11 +38,10 @@ impl Console {
         let open = |name| File::options().read(true).write(true).open(name);
         let (input, output) = (open("CONIN$")?, open("CONOUT$")?);
         mode(&input)?;
-        let before = mode(&output)?;
-        // Colours; an older system shows the text without.
+        mode(&output)?;
         let wanted = ENABLE_PROCESSED_OUTPUT | ENABLE_WRAP_AT_EOL_OUTPUT | ENABLE_VIRTUAL_TERMINAL_PROCESSING;
-        let _ = set_mode(&output, before | wanted);
-        Ok(Console { input, output, keys: VecDeque::new() })
+        let colours = Changed::mode(&output, |before| before | wanted).ok();
+        Ok(Console { input, output, _colours: colours, typed: Typed::new() })
     }
 
     /// Its width and height in characters.
@@ -64,13 +65,9 @@ impl Console {
 
     /// From now on, [`Console::key`] gives each key; what was typed before is thrown away.
     pub fn keys(&mut self) -> io::Result<Keys> {
-        let input = self.input.try_clone()?;
-        let before = mode(&input)?;
-        set_mode(&input, 0)?;
-        // From here on the mode is put back, whatever fails.
-        let keys = Keys { input, before };
-        self.keys.clear();
-        sys::flush(&keys.input)?;
+        let keys = Keys { _changed: Changed::mode(&self.input, |_| 0)? };
+        self.typed.clear();
+        sys::flush(&self.input)?;
         Ok(keys)
     }
 
@@ -78,14 +75,8 @@ impl Console {
     /// passed over.
     pub fn key(&mut self, deadline: Instant) -> io::Result<Option<char>> {
         loop {
-            while let Some(unit) = self.keys.pop_front() {
-                let mut pair = vec![unit];
-                if char::decode_utf16([unit]).next().is_some_and(|one| one.is_err()) {
-                    pair.extend(self.keys.pop_front());
-                }
-                if let Some(Ok(character)) = char::decode_utf16(pair).next() {
-                    return Ok(Some(character));
-                }
+            if let Some(character) = self.typed.next() {
+                return Ok(Some(character));
             }
             let left = deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(60));
             if !sys::wait(&self.input, left.as_millis() as u32)? {
@@ -94,9 +85,35 @@ impl Console {
                 }
                 continue;
             }
-            sys::keys(&self.input, &mut self.keys)?;
+            sys::keys(&self.input, &mut self.typed)?;
         }
     }
+}
+
+/// A process that has this process's console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Companion {
+    /// Its number.
+    pub pid: u32,
+    /// The name of the file that it runs, empty where the system does not list it. Any text.
+    pub name: String,
+}
+
+/// The other processes on this console but those that started this one: each of them can read what is typed here.
+/// One that was there and let go of the console, or comes later, is not among them.
+pub fn companions() -> io::Result<Vec<Companion>> {
+    let mut known: Vec<u32> = process::ancestry(usize::MAX).into_iter().map(|(pid, _)| pid).collect();
+    known.push(std::process::id());
+    let all = process::list()?;
+    let name = |pid: u32| all.iter().find(|one| one.pid == pid).map(|one| one.name.clone());
+    let others = attached()?.into_iter().filter(|pid| !known.contains(pid));
+    Ok(others.map(|pid| Companion { pid, name: name(pid).unwrap_or_default() }).collect())
+}
+
+/// Puts the caller's console back as it was before this process changed it, for good: for a process that ends without
+/// dropping what it holds, as after a panic with `panic = "abort"`.
+pub fn restore() {
+    modes::restore();
 }
 
 /// Sends Ctrl-Break to a process group of this console, which begins with a process that is created with
@@ -105,8 +122,7 @@ pub fn interrupt_group(group: u32) -> io::Result<()> {
     send_break(group)
 }
 
-impl Drop for Keys {
-    fn drop(&mut self) {
-        let _ = set_mode(&self.input, self.before);
-    }
-}
+#[cfg(test)]
+#[path = "console_tests.rs"]
+#[allow(unsafe_code, reason = "what the system calls is called")]
+mod tests;

@@ -9,10 +9,12 @@ use windows_sys::Win32::System::Threading::{
     ProcessImageLoadPolicy,
 };
 
+use super::closed::open_still;
 use super::look;
 use super::make::{Made, Prepared};
-use super::pure::judge::{Creation, Facts, Job, Token as TokenFacts};
+use super::pure::judge::{Birth, Creation, Facts, Job, Profile, Token as TokenFacts};
 use super::sys::has_same;
+use super::sys_container::{Container, reaches_loopback};
 use super::sys_process::policy;
 use super::sys_security::Sid;
 use super::sys_token::Token;
@@ -24,13 +26,17 @@ pub(super) struct Question<'a> {
     pub(super) limits: Limits,
     pub(super) hidden: &'a [PathBuf],
     pub(super) image: Given,
-    pub(super) libraries_open: bool,
     pub(super) shares_console: bool,
 }
 
 impl Question<'_> {
     /// Of a process that waits for its first instruction.
-    pub(super) fn of(&self, made: &Made, job: Option<&Prepared>) -> Facts {
+    pub(super) fn of(
+        &self,
+        made: &Made,
+        container: &Result<Container, String>,
+        job: Option<&Prepared>,
+    ) -> Facts {
         let process = made.child.process();
         let inherited = has_same(process, made.canary.as_handle());
         let only_listed =
@@ -52,13 +58,13 @@ impl Question<'_> {
             creation: Creation {
                 only_listed,
                 image: self.image.clone(),
-                libraries_open: self.libraries_open,
                 shares_console: self.shares_console,
-                ran_before: false,
+                birth: made.birth,
             },
-            container_refused: made.container.as_ref().err().cloned(),
+            profile: made.container.clone().and_then(|()| profile(container.as_ref())),
+            supervisor: supervisor(job),
             token: token.and_then(facts),
-            open_to_user: made.closed.clone().map(|()| look::open_to_user(&made.child)),
+            open_to_user: made.closed.clone().map(|()| look::open_to_user(made.child.pid, &[made.child.tid])),
             reaches_supervisor,
             reaches_hidden,
             mitigated: made.mitigations.clone().and_then(|()| mitigated(process)),
@@ -77,11 +83,11 @@ impl Question<'_> {
             creation: Creation {
                 only_listed: Err(not_ours()),
                 image: self.image.clone(),
-                libraries_open: true,
                 shares_console: true,
-                ran_before: true,
+                birth: Birth::Attached,
             },
-            container_refused: Some(not_ours()),
+            profile: Err(not_ours()),
+            supervisor: supervisor(job),
             token: Token::of(process, TOKEN_QUERY)
                 .map_err(|error| format!("OpenProcessToken, the program's: {error}"))
                 .and_then(|token| facts(&token)),
@@ -94,6 +100,16 @@ impl Question<'_> {
             is_limited: self.limits != Limits::default(),
         }
     }
+}
+
+fn profile(container: Result<&Container, &String>) -> Result<Profile, String> {
+    let container = container.map_err(String::clone)?;
+    Ok(Profile { existed: container.existed, loopback: reaches_loopback(&container.sid) })
+}
+
+/// Only of interest where the supervisor holds a job.
+fn supervisor(job: Option<&Prepared>) -> Result<Vec<&'static str>, String> {
+    job.map_or_else(|| Err("not asked without a job".into()), |_| open_still())
 }
 
 fn facts(token: &Token) -> Result<TokenFacts, String> {

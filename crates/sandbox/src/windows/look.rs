@@ -7,24 +7,28 @@ use std::os::windows::io::AsHandle;
 use std::path::{Path, PathBuf};
 
 use windows_sys::Win32::Security::Authorization::SE_FILE_OBJECT;
-use windows_sys::Win32::Security::{TOKEN_ADJUST_DEFAULT, TOKEN_DUPLICATE};
+use windows_sys::Win32::Security::{
+    TOKEN_ADJUST_DEFAULT, TOKEN_ADJUST_GROUPS, TOKEN_ADJUST_PRIVILEGES, TOKEN_ADJUST_SESSIONID,
+    TOKEN_ASSIGN_PRIMARY, TOKEN_DUPLICATE, TOKEN_IMPERSONATE,
+};
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ADD_FILE, FILE_FLAG_BACKUP_SEMANTICS, FILE_GENERIC_READ, FILE_GENERIC_WRITE, FILE_READ_DATA,
     READ_CONTROL, WRITE_DAC, WRITE_OWNER,
 };
 use windows_sys::Win32::System::Threading::{
     PROCESS_CREATE_PROCESS, PROCESS_CREATE_THREAD, PROCESS_DUP_HANDLE, PROCESS_QUERY_INFORMATION,
-    PROCESS_SET_INFORMATION, PROCESS_SUSPEND_RESUME, PROCESS_TERMINATE, PROCESS_VM_OPERATION,
-    PROCESS_VM_READ, PROCESS_VM_WRITE, THREAD_DIRECT_IMPERSONATION, THREAD_GET_CONTEXT, THREAD_IMPERSONATE,
-    THREAD_SET_CONTEXT, THREAD_SET_THREAD_TOKEN, THREAD_SUSPEND_RESUME,
+    PROCESS_SET_INFORMATION, PROCESS_SET_QUOTA, PROCESS_SUSPEND_RESUME, PROCESS_TERMINATE,
+    PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE, THREAD_DIRECT_IMPERSONATION, THREAD_GET_CONTEXT,
+    THREAD_IMPERSONATE, THREAD_SET_CONTEXT, THREAD_SET_INFORMATION, THREAD_SET_THREAD_TOKEN,
+    THREAD_SUSPEND_RESUME,
 };
 
-use super::sys_process::{Child, opens_process, opens_thread, opens_token};
+use super::sys_process::{opens_process, opens_thread, opens_token};
 use super::sys_security::Descriptor;
 use super::sys_token::Token;
 
 /// Each right with which memory can be read or control be taken.
-const OVER_PROCESS: [(u32, &str); 11] = [
+const OVER_PROCESS: [(u32, &str); 12] = [
     (PROCESS_VM_READ, "PROCESS_VM_READ"),
     (PROCESS_VM_WRITE, "PROCESS_VM_WRITE"),
     (PROCESS_VM_OPERATION, "PROCESS_VM_OPERATION"),
@@ -33,34 +37,43 @@ const OVER_PROCESS: [(u32, &str); 11] = [
     (PROCESS_CREATE_PROCESS, "PROCESS_CREATE_PROCESS"),
     (PROCESS_QUERY_INFORMATION, "PROCESS_QUERY_INFORMATION"),
     (PROCESS_SET_INFORMATION, "PROCESS_SET_INFORMATION"),
+    (PROCESS_SET_QUOTA, "PROCESS_SET_QUOTA"),
     (PROCESS_SUSPEND_RESUME, "PROCESS_SUSPEND_RESUME"),
     (WRITE_DAC, "WRITE_DAC"),
     (WRITE_OWNER, "WRITE_OWNER"),
 ];
 
-const OVER_THREAD: [(u32, &str); 8] = [
+const OVER_THREAD: [(u32, &str); 9] = [
     (THREAD_GET_CONTEXT, "THREAD_GET_CONTEXT"),
     (THREAD_SET_CONTEXT, "THREAD_SET_CONTEXT"),
+    (THREAD_SET_INFORMATION, "THREAD_SET_INFORMATION"),
     (THREAD_SUSPEND_RESUME, "THREAD_SUSPEND_RESUME"),
     (THREAD_SET_THREAD_TOKEN, "THREAD_SET_THREAD_TOKEN"),
     (THREAD_IMPERSONATE, "THREAD_IMPERSONATE"),
     (THREAD_DIRECT_IMPERSONATION, "THREAD_DIRECT_IMPERSONATION"),
-    (WRITE_DAC, "WRITE_DAC on its thread"),
-    (WRITE_OWNER, "WRITE_OWNER on its thread"),
+    (WRITE_DAC, "WRITE_DAC on a thread"),
+    (WRITE_OWNER, "WRITE_OWNER on a thread"),
 ];
 
-const OVER_TOKEN: [(u32, &str); 4] = [
+const OVER_TOKEN: [(u32, &str); 9] = [
+    (TOKEN_ASSIGN_PRIMARY, "TOKEN_ASSIGN_PRIMARY"),
+    (TOKEN_IMPERSONATE, "TOKEN_IMPERSONATE"),
+    (TOKEN_ADJUST_PRIVILEGES, "TOKEN_ADJUST_PRIVILEGES"),
+    (TOKEN_ADJUST_GROUPS, "TOKEN_ADJUST_GROUPS"),
+    (TOKEN_ADJUST_SESSIONID, "TOKEN_ADJUST_SESSIONID"),
     (TOKEN_ADJUST_DEFAULT, "TOKEN_ADJUST_DEFAULT"),
     (TOKEN_DUPLICATE, "TOKEN_DUPLICATE"),
     (WRITE_DAC, "WRITE_DAC on its token"),
     (WRITE_OWNER, "WRITE_OWNER on its token"),
 ];
 
-/// The rights that this user's processes, of which the caller is one, get over the program by its number.
-pub(super) fn open_to_user(child: &Child) -> Vec<&'static str> {
-    let process = OVER_PROCESS.iter().filter(|(right, _)| opens_process(child.pid, *right));
-    let thread = OVER_THREAD.iter().filter(|(right, _)| opens_thread(child.tid, *right));
-    let token = OVER_TOKEN.iter().filter(|(right, _)| opens_token(child.pid, *right));
+/// The rights that this user's processes, of which the caller is one, get over a process, any of these threads of
+/// it, and its token, by their numbers.
+pub(super) fn open_to_user(pid: u32, threads: &[u32]) -> Vec<&'static str> {
+    let of_any = |right: u32| threads.iter().any(|thread| opens_thread(*thread, right));
+    let process = OVER_PROCESS.iter().filter(|(right, _)| opens_process(pid, *right));
+    let thread = OVER_THREAD.iter().filter(|(right, _)| of_any(*right));
+    let token = OVER_TOKEN.iter().filter(|(right, _)| opens_token(pid, *right));
     process.chain(thread).chain(token).map(|(_, name)| *name).collect()
 }
 

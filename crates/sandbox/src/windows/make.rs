@@ -11,27 +11,19 @@ use windows_sys::Win32::Security::{
 use windows_sys::Win32::Storage::FileSystem::WRITE_DAC;
 use windows_sys::Win32::System::WindowsProgramming::PROCESS_CREATION_CHILD_PROCESS_RESTRICTED;
 
-use super::pure::judge::{LOW, MEDIUM};
+use super::closed::Lists;
+use super::pure::judge::{Birth, LOW, MEDIUM};
 use super::pure::limits::{JobLimits, mitigations, ui};
 use super::streams::Streams;
 use super::strings::Strings;
 use super::sys::{canary, raw};
-use super::sys_container::{capabilities, container};
+use super::sys_container::{Container, capabilities, container};
 use super::sys_job::{Job, Port};
 use super::sys_process::{Attributes, Child, Creation};
-use super::sys_security::{Descriptor, Sid};
+use super::sys_security::Sid;
 use super::sys_token::Token;
 use super::tty::Pty;
 use crate::{Limits, StartError, Tier};
-
-/// How a process gets into its job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Birth {
-    /// `PROC_THREAD_ATTRIBUTE_JOB_LIST`: it is never outside.
-    InJob,
-    /// AssignProcessToJobObject while it is suspended, where the list is refused.
-    Assigned,
-}
 
 /// A job with everything set that the system took.
 #[derive(Debug)]
@@ -61,46 +53,8 @@ pub(super) fn job(tier: Tier, limits: Limits) -> Result<Option<Prepared>, StartE
 /// The token of the program, its container, and who may open what is the program's.
 pub(super) struct Identity {
     token: Option<Token>,
-    closed: Option<Closed>,
-    pub(super) container: Result<Sid, String>,
-}
-
-/// Access lists with which nobody of the user reaches into the program, the user's own processes included.
-struct Closed {
-    process: Descriptor,
-    thread: Descriptor,
-    token: Descriptor,
-    /// For the threads and other objects that the program makes.
-    object: Descriptor,
-}
-
-/// What the user keeps of a process in lockdown: to see that it is there, to wait for it and to end it.
-const PROCESS_RIGHTS: u32 = 0x0010_1001;
-/// And of its first thread: SYNCHRONIZE and THREAD_QUERY_LIMITED_INFORMATION.
-const THREAD_RIGHTS: u32 = 0x0010_0800;
-/// And of its token: READ_CONTROL and TOKEN_QUERY.
-const TOKEN_RIGHTS: u32 = 0x0002_0008;
-/// And of whatever else it makes: READ_CONTROL and SYNCHRONIZE.
-const OBJECT_RIGHTS: u32 = 0x0012_0000;
-
-impl Closed {
-    fn new(user: &Sid, container: Option<&Sid>) -> io::Result<Closed> {
-        let user = user.text()?;
-        // A container's access is what both its user and itself are given.
-        let container = container.map(Sid::text).transpose()?;
-        let container = container.map(|sid| format!("(A;;GA;;;{sid})")).unwrap_or_default();
-        // An entry for the owner's rights takes away what an owner has without any: to change the list.
-        let closed = |rights: u32| {
-            let text = format!("D:P(A;;GA;;;SY)(A;;{rights:#x};;;OW)(A;;{rights:#x};;;{user}){container}");
-            Descriptor::from_text(&text)
-        };
-        Ok(Closed {
-            process: closed(PROCESS_RIGHTS)?,
-            thread: closed(THREAD_RIGHTS)?,
-            token: closed(TOKEN_RIGHTS)?,
-            object: closed(OBJECT_RIGHTS)?,
-        })
-    }
+    closed: Option<Lists>,
+    pub(super) container: Result<Container, String>,
 }
 
 /// `name` is that of the container.
@@ -126,7 +80,7 @@ pub(super) fn identity(tier: Tier, name: &str) -> Result<Identity, StartError> {
     }
     let user = own.user().map_err(step("name the user (GetTokenInformation)"))?;
     let container = container(name);
-    let closed = Closed::new(&user, container.as_ref().ok());
+    let closed = Lists::new(&user, container.as_ref().ok().map(|container| &container.sid));
     let failed = "write an access list (ConvertStringSecurityDescriptorToSecurityDescriptorW)";
     Ok(Identity { token: Some(token), closed: Some(closed.map_err(step(failed))?), container })
 }
@@ -140,7 +94,9 @@ pub(super) struct Made {
     pub(super) closed: Result<(), String>,
     /// An inheritable handle that was not on the list.
     pub(super) canary: OwnedHandle,
-    pub(super) container: Result<Sid, String>,
+    /// Whether it was made in its container.
+    pub(super) container: Result<(), String>,
+    pub(super) birth: Birth,
     pub(super) mitigations: Result<(), String>,
     pub(super) children: Result<(), String>,
 }
@@ -149,7 +105,7 @@ pub(super) struct Made {
 pub(super) struct Plan<'a> {
     pub(super) tier: Tier,
     pub(super) flags: u32,
-    pub(super) strings: &'a mut Strings,
+    pub(super) strings: &'a Strings,
     pub(super) streams: &'a Streams,
     pub(super) terminal: Option<&'a Pty>,
     pub(super) job: Option<&'a Job>,
@@ -191,7 +147,7 @@ impl Plan<'_> {
         let policy = mitigations(self.tier);
         let alone = PROCESS_CREATION_CHILD_PROCESS_RESTRICTED;
         let capabilities: Option<SECURITY_CAPABILITIES> =
-            self.identity.container.as_ref().ok().map(capabilities);
+            self.identity.container.as_ref().ok().map(|container| capabilities(&container.sid));
         let mut attributes = Attributes::new(6).map_err(step(listing))?;
         if !handles.is_empty() {
             attributes.handles(&handles).map_err(step(listing))?;
@@ -215,13 +171,11 @@ impl Plan<'_> {
             Some(_) => attributes.children(&alone).map_err(|error| refused("child process policy", error)),
             None => no_policy(),
         };
-        let container = match &capabilities {
-            Some(capabilities) => attributes
-                .container(capabilities)
-                .map_err(|error| refused("security capabilities", error))
-                .and_then(|()| self.identity.container.clone()),
-            None => self.identity.container.clone(),
-        };
+        let container = self.identity.container.as_ref().map(|_| ()).map_err(String::clone);
+        let container = container.and_then(|()| {
+            let set = capabilities.as_ref().map_or(Ok(()), |of| attributes.container(of));
+            set.map_err(|error| refused("security capabilities", error))
+        });
         let canary = canary().map_err(step("make a handle that must not be inherited (CreateEventW)"))?;
         let closed = self.identity.closed.as_ref();
         // The system writes into the command line.
@@ -252,15 +206,14 @@ impl Plan<'_> {
             (Ok(_), None) => Err("only lockdown closes the program's token".to_owned()),
             (Ok(token), Some(closed)) => close(token, closed),
         };
-        Ok(Made { child, token, closed, canary, container, mitigations, children })
+        Ok(Made { child, token, closed, canary, container, birth, mitigations, children })
     }
 }
 
 /// The token that the system made for the process: what it makes is closed, and then the token itself.
-fn close(token: &Token, closed: &Closed) -> Result<(), String> {
-    token
-        .set_default_list(&closed.object)
-        .map_err(|error| format!("SetTokenInformation, the program's default access list: {error}"))?;
+fn close(token: &Token, closed: &Lists) -> Result<(), String> {
+    let list = closed.object.list().and_then(|list| token.set_default_list(Some(&list)));
+    list.map_err(|error| format!("SetTokenInformation, the program's default access list: {error}"))?;
     let applied = closed.token.apply(token.as_handle());
     applied.map_err(|error| format!("SetKernelObjectSecurity, the program's token: {error}"))
 }

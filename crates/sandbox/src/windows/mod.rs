@@ -4,15 +4,18 @@
 //! set and what holds was read back does its first thread run; whatever fails before ends it.
 
 mod attach;
+mod closed;
 pub mod console;
 mod facts;
 mod look;
 mod make;
+mod modes;
 mod open;
 pub mod paths;
 pub mod process;
 pub(crate) mod pure;
 mod running;
+mod scratch;
 mod start;
 mod streams;
 mod strings;
@@ -29,8 +32,9 @@ pub mod tty;
 
 pub use attach::attach;
 pub use running::Running;
+pub use scratch::scratch;
 pub use start::start;
 pub use sys::no_error_boxes;
 
-pub(crate) use open::{Guard, open_program, read_at};
+pub(crate) use open::{Guard, open_program, read_at, writers};
 pub(crate) use strings::same_name;

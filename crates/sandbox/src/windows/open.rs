@@ -2,34 +2,34 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
+use std::os::windows::io::AsHandle;
 use std::path::{Component, Path, PathBuf, Prefix};
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_BAD_NETPATH, ERROR_BAD_PATHNAME, ERROR_FILE_NOT_FOUND, ERROR_INVALID_NAME,
     ERROR_PATH_NOT_FOUND, ERROR_SHARING_VIOLATION, ERROR_USER_MAPPED_FILE, GENERIC_EXECUTE, GENERIC_READ,
 };
+use windows_sys::Win32::Security::Authorization::SE_FILE_OBJECT;
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ADD_FILE, FILE_FLAG_BACKUP_SEMANTICS, FILE_SHARE_READ, SECURITY_ANONYMOUS, VOLUME_NAME_DOS,
-    VOLUME_NAME_GUID,
-};
-use windows_sys::Win32::System::WindowsProgramming::{
-    DRIVE_CDROM, DRIVE_FIXED, DRIVE_RAMDISK, DRIVE_REMOVABLE,
+    DELETE, FILE_ADD_FILE, FILE_ADD_SUBDIRECTORY, FILE_DELETE_CHILD, FILE_FLAG_BACKUP_SEMANTICS,
+    FILE_SHARE_READ, FILE_WRITE_ATTRIBUTES, READ_CONTROL, SECURITY_ANONYMOUS, VOLUME_NAME_DOS,
+    VOLUME_NAME_GUID, VOLUME_NAME_NT, WRITE_DAC, WRITE_OWNER,
 };
 
-use super::pure::pe;
-use super::sys;
-use crate::{Given, ImageError};
+use super::pure::{approved, pe};
+use super::scratch::this_user;
+use super::sys_security::Descriptor;
+use super::{same_name, sys};
+use crate::{Given, ImageError, Spec};
 
 /// What keeps others from the bytes: the handle itself.
 #[derive(Debug)]
 pub(crate) struct Guard(Given);
 
 impl Guard {
-    /// `Yes` where the file is on a disk of this machine. Its file system refuses a second opening for
-    /// writing, deleting or renaming, and ours while a writable mapping exists. What another machine's
-    /// does, this one cannot tell.
+    /// `Yes` where the file is on a disk of this machine, whose file system refuses a second opening for
+    /// writing, deleting or renaming, and ours while a writable mapping exists.
     pub(crate) fn holds(&self, _: &File) -> Given {
         self.0.clone()
     }
@@ -66,8 +66,8 @@ pub(crate) fn open_program(path: &Path) -> Result<(File, PathBuf, Guard), ImageE
     if !pe::is_program(&head[..length]) {
         return Err(ImageError::NotExecutable { path: canonical });
     }
-    let guard = Guard(guarded(&full));
-    Ok((file, canonical, guard))
+    let weak = writers(&file).map(|why| format!("{}: {why}", canonical.display()));
+    Ok((file, canonical, Guard(weak.map_or(Given::Yes, Given::Guarded))))
 }
 
 fn open(path: &Path, access: u32) -> io::Result<File> {
@@ -117,31 +117,137 @@ fn is(error: &io::Error, codes: &[u32]) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&(code as u32)))
 }
 
-/// `full` is the path of the open handle, `\\?\C:\...` or `\\?\UNC\...`.
-fn guarded(full: &Path) -> Given {
-    let mut components = full.components();
-    let root: PathBuf = components.by_ref().take(2).collect();
-    let units: Vec<u16> = root.as_os_str().encode_wide().chain([0]).collect();
-    match sys::drive_type(&units) {
-        DRIVE_FIXED | DRIVE_REMOVABLE | DRIVE_CDROM | DRIVE_RAMDISK => Given::Yes,
-        _ => Given::Guarded(format!(
-            "{} is on another machine, which may not keep writers away",
-            full.display()
-        )),
-    }
+/// By what an open file that is shared for reading alone can still be written, if by anything.
+pub(crate) fn writers(file: &File) -> Option<String> {
+    let name = sys::final_path(file, VOLUME_NAME_NT);
+    let name = name.map_err(|error| format!("GetFinalPathNameByHandleW: {error}"));
+    let name = name.map(|name| name.to_string_lossy().into_owned());
+    let system = sys::file_system(file).map_err(|error| format!("GetVolumeInformationByHandleW: {error}"));
+    approved::writers(name.as_deref().map_err(String::clone), system.as_deref().map_err(String::clone))
 }
 
-/// Whether this user can put another file into the directory of `program`.
-pub(super) fn takes_files(program: &Path) -> bool {
-    let Some(directory) = program.parent() else { return true };
-    let opened = OpenOptions::new()
-        .access_mode(FILE_ADD_FILE)
-        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
-        .open(directory);
-    !matches!(opened, Err(error) if is(&error, &[ERROR_ACCESS_DENIED]))
+/// What the bytes that `spec` runs are worth (N6), its program's process having been compared with the image.
+pub(super) fn approved(spec: &Spec) -> Given {
+    approved::approved(spec.image.guarded(), &spec.by_path, &libraries(spec))
+}
+
+/// Where the program's libraries are looked for and this user can change something: its directory, its working
+/// directory, those of its `PATH`, of which one is enough (LoadLibraryEx, standard search order).
+fn libraries(spec: &Spec) -> Vec<String> {
+    let mut found = Vec::new();
+    if spec.image.path().parent().is_none_or(takes_files) {
+        found.push("its directory".to_owned());
+    }
+    let directory = spec.directory.clone().or_else(|| std::env::current_dir().ok());
+    if directory.is_none_or(|directory| takes_files(&directory)) {
+        found.push("its working directory".to_owned());
+    }
+    let path = spec.env.iter().find(|(name, _)| same_name(name, "PATH".as_ref()));
+    let mut path = path.iter().flat_map(|(_, value)| std::env::split_paths(value));
+    // A relative one leads into the working directory.
+    if let Some(one) = path.find(|one| one.is_absolute() && takes_files(one)) {
+        found.push(format!("{} of its PATH", one.display()));
+    }
+    found
+}
+
+/// With each of these alone, what is found in a directory can be changed: a file or a `.local` directory is put
+/// there, one is taken away, the directory becomes a link or is replaced, or the list that forbids it is.
+const CHANGES: [u32; 7] = [
+    FILE_ADD_FILE,
+    FILE_ADD_SUBDIRECTORY,
+    FILE_DELETE_CHILD,
+    FILE_WRITE_ATTRIBUTES,
+    DELETE,
+    WRITE_DAC,
+    WRITE_OWNER,
+];
+
+/// Whether this user can change what is found in `directory`, or could when it was set up: by trying, where only a
+/// refusal is a no. The generic rights are made of those that are tried. One that is not there yet can be made by
+/// whoever can change the one above.
+fn takes_files(directory: &Path) -> bool {
+    let open = |right| directory_with(directory, right);
+    match open(READ_CONTROL) {
+        Ok(opened) if !is_this_users(&opened) => {}
+        Err(error) if is(&error, &[ERROR_FILE_NOT_FOUND, ERROR_PATH_NOT_FOUND]) => {
+            return directory.parent().is_none_or(takes_files);
+        }
+        _ => return true,
+    }
+    CHANGES.iter().any(|right| !matches!(open(*right), Err(error) if is(&error, &[ERROR_ACCESS_DENIED])))
+}
+
+/// A directory, opened with these rights.
+pub(super) fn directory_with(path: &Path, rights: u32) -> io::Result<File> {
+    OpenOptions::new().access_mode(rights).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(path)
+}
+
+/// An owner can have put something there, and have closed the list afterwards.
+fn is_this_users(directory: &File) -> bool {
+    let owner = Descriptor::of(directory.as_handle(), SE_FILE_OBJECT).and_then(|found| found.owner());
+    let user = this_user();
+    !matches!((owner, user), (Ok(owner), Ok(user)) if owner != user)
 }
 
 /// ReadFile with an offset.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     file.seek_read(buffer, offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Image;
+
+    fn hostname() -> PathBuf {
+        super::super::paths::windows().expect("Windows").join("system32").join("hostname.exe")
+    }
+
+    fn reasons(spec: &Spec) -> String {
+        match approved(spec) {
+            Given::Guarded(why) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_local_disk_keeps_writers_away_and_a_drive_letter_can_be_led_elsewhere() {
+        let place = tempfile::tempdir().expect("a directory");
+        let image = Image::open(&hostname()).expect("a program");
+        assert_eq!(image.guarded(), Given::Yes);
+        let plain = reasons(&Spec::new(image));
+        assert!(
+            plain.contains("; libraries are opened by path") && plain.contains("DefineDosDevice"),
+            "{plain}"
+        );
+        let script = place.path().join("x.py");
+        std::fs::write(&script, "x").expect("written");
+        let held = OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).open(&script).expect("opened");
+        assert_eq!(writers(&held), None);
+        let with = Spec::new(Image::open(&hostname()).expect("a program")).opens(&script, &held);
+        assert!(reasons(&with).contains("script, pinned files and libraries are opened by path"));
+    }
+
+    #[test]
+    fn directories_where_this_user_makes_files_are_named() {
+        let place = tempfile::tempdir().expect("a directory");
+        assert!(takes_files(place.path()), "it is this user's");
+        assert!(takes_files(&place.path().join("not").join("there")), "this user can make it");
+        let program = place.path().join("program.exe");
+        std::fs::copy(hostname(), &program).expect("copied");
+        let spec = Spec::new(Image::open(&program).expect("a program")).directory(place.path());
+        let path = std::env::join_paths([Path::new("relative"), place.path()]).expect("a path");
+        let found = libraries(&spec.env("Path", path));
+        let expected =
+            ["its directory", "its working directory", &format!("{} of its PATH", place.path().display())];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_this_user_owns_was_this_users_to_fill() {
+        let place = tempfile::tempdir().expect("a directory");
+        let opened = directory_with(place.path(), READ_CONTROL).expect("opened");
+        assert!(is_this_users(&opened));
+    }
 }

@@ -4,19 +4,20 @@
 //! is done after its time of creation was compared ([`Process::created`]).
 
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::windows::io::{AsHandle as _, BorrowedHandle, OwnedHandle};
 use std::time::Duration;
 
+use windows_sys::Win32::Storage::FileSystem::VOLUME_NAME_NT;
 use windows_sys::Win32::System::Threading::{
     PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE,
 };
 
-use super::{sys_others as sys, sys_process};
-
-/// What other processes of the user may still do with one that is closed to them: ask for its times and its end,
-/// wait for it, end it. The entry for the owner's rights (OW) takes away what an owner has otherwise: to change this.
-const CLOSED: &str = "D:P(A;;0x101001;;;OW)(A;;0x101001;;;BA)(A;;GA;;;SY)";
+use super::sys::final_path;
+pub use super::sys_others::Listed;
+use super::{closed, sys_others as sys, sys_process};
 
 /// An open process.
 #[derive(Debug)]
@@ -32,6 +33,11 @@ impl Process {
     /// When it was made: intervals of 100 ns since 1601 (FILETIME).
     pub fn created(&self) -> io::Result<u64> {
         sys::created(self.handle())
+    }
+
+    /// The file that it runs, as the kernel names it (`\Device\...`): no drive letter can be moved under it.
+    pub fn image(&self) -> io::Result<OsString> {
+        sys_process::image(self.handle())
     }
 
     /// Ends it with this exit code, without asking it.
@@ -54,12 +60,22 @@ pub fn created() -> io::Result<u64> {
     sys::this_created()
 }
 
+/// The kernel's name of an open file, as [`Process::image`] gives it.
+pub fn kernel_name(file: &File) -> io::Result<OsString> {
+    final_path(file, VOLUME_NAME_NT)
+}
+
+/// Every process, as the system lists them now: also those that this user may not open.
+pub fn list() -> io::Result<Vec<Listed>> {
+    sys::list()
+}
+
 /// The process that started this one and those before it, nearest first: number, and name of the executed file.
 ///
 /// A parent may have ended and its number may be another's by now: what is younger than its child is not its parent.
 pub fn ancestry(depth: usize) -> Vec<(u32, String)> {
     let Ok(all) = sys::list() else { return Vec::new() };
-    let mut all: HashMap<u32, sys::Listed> = all.into_iter().map(|listed| (listed.pid, listed)).collect();
+    let mut all: HashMap<u32, Listed> = all.into_iter().map(|listed| (listed.pid, listed)).collect();
     let (mut found, mut younger) = (Vec::new(), created().ok());
     let mut next = all.remove(&std::process::id()).map(|own| own.parent);
     while let Some(parent) = next.and_then(|pid| all.remove(&pid)).filter(|_| found.len() < depth) {
@@ -86,13 +102,29 @@ pub fn user_id() -> io::Result<u32> {
     sys::user()
 }
 
-/// Closes this process to other processes of the same user: they cannot open it to read or write its memory, make
-/// threads in it, take its handles, or change that. They can still end it.
+/// Closes this process to other processes of the same user: they cannot open it, its threads or its token to read or
+/// write its memory, run code in it, take its handles, or change that. They can still see it, wait for it and end it.
+/// To be called first thing.
 ///
-/// Its threads are objects of their own, which this does not close: who opens one can have it run other code. The
-/// process that started this one has a handle that can do anything. A process with the debug privilege, which an administrator's elevated one has, is not held by this.
+/// The error says what could not be set, or what others still get: each right is tried, on every thread and on one
+/// that is made for it. What this process is refused then, every process with this user's token is.
+///
+/// Whoever started this process, or opened it before, keeps a handle that can do anything. A process with the debug
+/// privilege, which an administrator's elevated one has, is not held by this. A thread that another process makes in
+/// this one, as the system does for Ctrl-C, has that one's access list.
+///
+/// What this process makes from then on without an access list of its own (threads, events, files where the directory
+/// hands none down) is closed like it. A program that would find its own token closed does not work:
+/// [`start`](crate::start) sees to that, and for other ways to make one there is [`as_before`].
 pub fn close_to_others() -> io::Result<()> {
-    sys::protect(CLOSED)
+    closed::close().map_err(io::Error::other)
+}
+
+/// What `make` makes, threads of this process that begin meanwhile too, is as open as it was before
+/// [`close_to_others`]; those threads are closed when it returns.
+pub fn as_before<T>(make: impl FnOnce() -> T) -> io::Result<T> {
+    let _making = closed::Making::new()?;
+    Ok(make())
 }
 
 #[cfg(test)]
@@ -105,6 +137,11 @@ mod tests {
         assert_eq!(own.created().expect("asked"), created().expect("asked"));
         assert!(!own.wait(Some(Duration::ZERO)).expect("asked"), "it runs");
         assert!(created().expect("asked") > 130_000_000_000_000_000, "after 2012");
+        let program = File::open(std::env::current_exe().expect("this program")).expect("opened");
+        assert_eq!(own.image().expect("asked"), kernel_name(&program).expect("asked"));
+        let all = list().expect("listed");
+        let listed = all.iter().find(|one| one.pid == std::process::id()).expect("this process");
+        assert!(own.image().expect("asked").to_string_lossy().ends_with(&listed.name), "{listed:?}");
     }
 
     #[test]
@@ -125,61 +162,6 @@ mod tests {
     #[ignore = "the child of another test"]
     fn waits() {
         std::thread::sleep(Duration::from_secs(60));
-    }
-
-    #[test]
-    #[ignore = "the child of another test"]
-    #[allow(clippy::print_stdout, reason = "the other test waits for it")]
-    fn closes_itself_and_waits() {
-        if std::env::var_os("ENVSEAL_TEST_CLOSED").is_some() {
-            close_to_others().expect("closed");
-        }
-        println!("ready");
-        waits();
-    }
-
-    #[test]
-    fn a_closed_process_is_read_by_no_other_of_the_user() {
-        use std::io::BufRead as _;
-        use windows_sys::Win32::System::Threading::{
-            PROCESS_CREATE_THREAD, PROCESS_DUP_HANDLE, PROCESS_VM_OPERATION, PROCESS_VM_READ,
-            PROCESS_VM_WRITE,
-        };
-        const WRITE_DAC: u32 = 0x4_0000;
-        let attacks = [
-            PROCESS_VM_READ,
-            PROCESS_VM_WRITE | PROCESS_VM_OPERATION,
-            PROCESS_CREATE_THREAD,
-            PROCESS_DUP_HANDLE,
-            WRITE_DAC,
-        ];
-        // An owner can change every access list under Wine 8, which does not know the entry for the owner's rights.
-        let ntdll: Vec<u16> = "ntdll.dll\0".encode_utf16().collect();
-        let is_wine = crate::backend::sys::loaded(&ntdll, c"wine_get_version").is_some();
-        for closed in [false, true] {
-            let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
-            command.args([
-                "--exact",
-                "backend::process::tests::closes_itself_and_waits",
-                "--ignored",
-                "--nocapture",
-            ]);
-            if closed {
-                command.env("ENVSEAL_TEST_CLOSED", "1");
-            }
-            let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("started");
-            let out = io::BufReader::new(child.stdout.take().expect("a pipe"));
-            let ready = out.lines().map_while(Result::ok).any(|line| line.contains("ready"));
-            assert!(ready);
-            for access in attacks {
-                // That it works on a process that is not closed shows that the attack is one.
-                let refused = closed && !(is_wine && access == WRITE_DAC);
-                assert_eq!(sys::open(child.id(), access).is_err(), refused, "{access:#x}, closed: {closed}");
-            }
-            let process = Process::open(child.id()).expect("what is left to others");
-            process.terminate(0).expect("ended");
-            child.wait().expect("reaped");
-        }
     }
 
     #[test]

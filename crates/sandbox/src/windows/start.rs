@@ -9,10 +9,11 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Storage::FileSystem::VOLUME_NAME_NT;
 
+use super::closed::Making;
 use super::facts::Question;
 use super::look;
-use super::make::{Failure, Made, Plan, Prepared, identity, job, make};
-use super::open::takes_files;
+use super::make::{Failure, Identity, Made, Plan, Prepared, identity, job, make};
+use super::open::approved;
 use super::pure::flags::{self, DETACHED, NEW_CONSOLE, NEW_PROCESS_GROUP, NO_WINDOW, SUSPENDED};
 use super::pure::judge::judge;
 use super::running::{Parts, Running};
@@ -36,7 +37,9 @@ pub fn start(mut spec: Spec) -> Result<Running, StartError> {
         return Err(StartError::NoEngine { engine: spec.engine });
     }
     let tier = spec.tier;
-    let mut strings = Strings::new(&mut spec)?;
+    let strings = Strings::new(&spec)?;
+    let failed = "make what the program takes over as open as it was (SetTokenInformation)";
+    let making = Making::new().map_err(|source| StartError::System { step: failed, source })?;
     let streams = std::mem::take(&mut spec.streams);
     let streams = Streams::new(streams, std::mem::take(&mut spec.handles), spec.terminal.is_some())?;
     let flags = flags::creation(spec.creation_flags, tier, spec.terminal.is_some(), streams.are_own)
@@ -46,7 +49,7 @@ pub fn start(mut spec: Spec) -> Result<Running, StartError> {
     let plan = Plan {
         tier,
         flags,
-        strings: &mut strings,
+        strings: &strings,
         streams: &streams,
         terminal: spec.terminal.as_ref(),
         job: prepared.as_ref().map(|prepared| &prepared.job),
@@ -56,37 +59,30 @@ pub fn start(mut spec: Spec) -> Result<Running, StartError> {
         Failure::Create(error) => refused(&spec, error),
         Failure::Step(error) => error,
     })?;
-    let enforced = look_back(&spec, flags, &made, prepared.as_ref(), &streams)?;
+    drop(making);
+    let enforced = look_back(&spec, flags, &made, &identity, prepared.as_ref(), &streams)?;
     if let Ok(container) = &identity.container
         && enforced.gives(Guarantee::L3)
     {
-        let sid = container.text().unwrap_or_default();
+        let sid = container.sid.text().unwrap_or_default();
         opens_what_it_needs(&spec, &made, &sid)?;
     }
-    if spec.creation_flags & SUSPENDED == 0 {
+    let waits = spec.creation_flags & SUSPENDED != 0;
+    if !waits {
         let failed = |source| StartError::System { step: "let the program run (ResumeThread)", source };
         made.child.resume().map_err(failed)?;
     }
     let (pid, failed) = (made.child.pid, "keep a handle of the program (DuplicateHandle)");
-    let released = made.child.release();
+    let released = made.child.release(waits);
     let (process, thread) = released.map_err(|source| StartError::System { step: failed, source })?;
     let has_group = flags & NEW_PROCESS_GROUP != 0;
     let ends = streams.ends;
     let terminal = spec.terminal.take();
-    Ok(Running::new(Parts {
-        pid,
-        process,
-        thread: Some(thread),
-        prepared,
-        enforced,
-        ends,
-        terminal,
-        has_group,
-    }))
+    Ok(Running::new(Parts { pid, process, thread, prepared, enforced, ends, terminal, has_group }))
 }
 
 /// A program has one container of its own, so that the owner can open files to it by name.
-fn container_name(image: &Image) -> String {
+pub(super) fn container_name(image: &Image) -> String {
     let digest = image.sha256();
     let half = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
     format!("envseal.{}", half.collect::<String>())
@@ -97,6 +93,7 @@ fn look_back(
     spec: &Spec,
     flags: u32,
     made: &Made,
+    identity: &Identity,
     prepared: Option<&Prepared>,
     streams: &Streams,
 ) -> Result<Enforced, StartError> {
@@ -106,11 +103,10 @@ fn look_back(
         tier: spec.tier,
         limits: spec.limits,
         hidden: &spec.hidden,
-        image: spec.image.guarded(),
-        libraries_open: takes_files(spec.image.path()),
+        image: approved(spec),
         shares_console: has_console || !streams.are_own,
     };
-    let enforced = Enforced::new(spec.tier, judge(&question.of(made, prepared)));
+    let enforced = Enforced::new(spec.tier, judge(&question.of(made, &identity.container, prepared)));
     let missing: Vec<_> =
         enforced.missing().into_iter().filter(|(guarantee, _)| !spec.weaker.contains(guarantee)).collect();
     if missing.is_empty() { Ok(enforced) } else { Err(StartError::NotGiven { tier: spec.tier, missing }) }
@@ -177,7 +173,7 @@ fn refused(spec: &Spec, error: io::Error) -> StartError {
 mod tests {
     use std::path::Path;
 
-    use super::super::make::Birth;
+    use super::super::pure::judge::Birth;
     use super::super::sys_process::{exit_code, wait};
     use super::*;
     use crate::{Limits, Stdio, Tier};
@@ -189,8 +185,8 @@ mod tests {
 
     /// `cmd.exe /c exit 7`, made by `birth` and not yet running.
     fn made(tier: Tier, birth: Birth) -> (Made, Option<Prepared>, Spec) {
-        let mut spec = Spec::new(system("cmd.exe")).args(["/c", "exit", "7"]).tier(tier);
-        let mut strings = Strings::new(&mut spec).expect("texts");
+        let spec = Spec::new(system("cmd.exe")).args(["/c", "exit", "7"]).tier(tier);
+        let strings = Strings::new(&spec).expect("texts");
         let streams =
             Streams::new([Stdio::Null, Stdio::Null, Stdio::Null], Vec::new(), false).expect("streams");
         let prepared = job(tier, Limits::default()).expect("a job");
@@ -198,7 +194,7 @@ mod tests {
         let mut plan = Plan {
             tier,
             flags: flags::creation(0, tier, false, true).expect("flags"),
-            strings: &mut strings,
+            strings: &strings,
             streams: &streams,
             terminal: None,
             job: prepared.as_ref().map(|prepared| &prepared.job),

@@ -5,7 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use super::pure::environment::{self, Invalid, block};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::pure::environment::{Invalid, block};
 use super::pure::quote::{Unquotable, command_line};
 use super::sys::{compare_names, windows_directory};
 use crate::{Spec, StartError};
@@ -15,17 +17,17 @@ pub(crate) fn same_name(a: &OsStr, b: &OsStr) -> bool {
     compare_names(&units(a), &units(b)) == Ordering::Equal
 }
 
-/// What CreateProcessW takes. Dropped, the environment's values are overwritten.
+/// What CreateProcessW takes. Dropped, arguments and variables are overwritten.
 pub(super) struct Strings {
     pub(super) program: Vec<u16>,
-    pub(super) line: Vec<u16>,
-    pub(super) environment: Vec<u16>,
+    pub(super) line: Zeroizing<Vec<u16>>,
+    pub(super) environment: Zeroizing<Vec<u16>>,
     pub(super) directory: Option<Vec<u16>>,
 }
 
 impl Strings {
-    pub(super) fn new(spec: &mut Spec) -> Result<Strings, StartError> {
-        let arguments: Vec<_> = spec.args.iter().map(|argument| units(argument)).collect();
+    pub(super) fn new(spec: &Spec) -> Result<Strings, StartError> {
+        let arguments: Vec<_> = spec.args.iter().map(|argument| Zeroizing::new(units(argument))).collect();
         let line = command_line(&units(&spec.arg0), &arguments).map_err(|why| match why {
             Unquotable::Nul => StartError::Nul { place: "an argument" },
             Unquotable::QuoteInName => {
@@ -34,14 +36,14 @@ impl Strings {
             Unquotable::TooLong => unwritable("write a command line of more than 32,766 characters"),
         })?;
         let mut variables: Vec<_> =
-            spec.env.iter().map(|(name, value)| (units(name), units(value))).collect();
+            spec.env.iter().map(|(name, value)| (units(name), units(value).into())).collect();
         let root = OsStr::new("SystemRoot");
         if !spec.env.iter().any(|(name, _)| same_name(name, root)) {
             let failed = |source| StartError::System {
                 step: "find the directory of Windows (GetSystemWindowsDirectoryW)",
                 source,
             };
-            variables.push((units(root), units(&windows_directory().map_err(failed)?)));
+            variables.push((units(root), units(&windows_directory().map_err(failed)?).into()));
         }
         let environment = block(variables, compare_names).map_err(|why| match why {
             Invalid::Nul => StartError::Nul { place: "the environment" },
@@ -52,9 +54,13 @@ impl Strings {
     }
 }
 
-impl Drop for Strings {
+/// Started or not, what the caller named is overwritten: an argument or a variable may be a secret's value.
+impl Drop for Spec {
     fn drop(&mut self) {
-        environment::erase(&mut self.environment);
+        let values = self.env.drain(..).map(|(_, value)| value);
+        for text in self.args.drain(..).chain(values) {
+            text.into_encoded_bytes().zeroize();
+        }
     }
 }
 
@@ -77,7 +83,10 @@ pub(super) fn ended(path: &Path) -> Result<Vec<u16>, StartError> {
 }
 
 fn units(text: &OsStr) -> Vec<u16> {
-    text.encode_wide().collect()
+    // No more units than bytes, and a final NUL: no growth, which would leave a copy behind.
+    let mut units = Vec::with_capacity(text.len() + 1);
+    units.extend(text.encode_wide());
+    units
 }
 
 fn unwritable(step: &'static str) -> StartError {

@@ -14,7 +14,7 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Globalization::{CSTR_EQUAL, CSTR_LESS_THAN, CompareStringOrdinal};
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_TYPE_DISK, GetDriveTypeW, GetFileType, GetFinalPathNameByHandleW,
+    FILE_TYPE_DISK, GetFileType, GetFinalPathNameByHandleW, GetVolumeInformationByHandleW,
 };
 use windows_sys::Win32::System::Console::GetStdHandle;
 use windows_sys::Win32::System::Diagnostics::Debug::{
@@ -51,6 +51,12 @@ pub(super) fn raw(handle: impl AsHandle) -> HANDLE {
 pub(super) fn this_process() -> HANDLE {
     // SAFETY: gives a constant.
     unsafe { GetCurrentProcess() }
+}
+
+/// The same, for a call that borrows a handle.
+pub(super) fn own_process() -> BorrowedHandle<'static> {
+    // SAFETY: it stands for this process as long as that lives.
+    unsafe { BorrowedHandle::borrow_raw(this_process()) }
 }
 
 /// A second, inheritable handle of the same object.
@@ -155,11 +161,18 @@ fn filled(call: impl Fn(*mut u16, u32) -> u32) -> io::Result<OsString> {
     }
 }
 
-/// Which kind of drive `root` (such as `C:\`, NUL-ended) is: `DRIVE_*`.
-pub(super) fn drive_type(root: &[u16]) -> u32 {
-    assert_eq!(root.last(), Some(&0), "a path that ends");
-    // SAFETY: `root` is NUL-ended.
-    unsafe { GetDriveTypeW(root.as_ptr()) }
+/// What the file system of an open file calls itself: `NTFS`.
+pub(super) fn file_system(file: impl AsHandle) -> io::Result<String> {
+    // At most MAX_PATH units, the NUL included.
+    let mut name = [0_u16; 261];
+    let (no_text, no_number) = (std::ptr::null_mut(), std::ptr::null_mut());
+    let (of, room, size) = (raw(file), name.as_mut_ptr(), name.len() as u32);
+    // SAFETY: the handle is open, `room` takes `size` units, and nothing else is asked for.
+    check(unsafe {
+        GetVolumeInformationByHandleW(of, no_text, 0, no_number, no_number, no_number, room, size)
+    })?;
+    let end = name.iter().position(|unit| *unit == 0).unwrap_or(name.len());
+    Ok(String::from_utf16_lossy(&name[..end]))
 }
 
 /// The order of two names without regard to case, as the system compares names.

@@ -2,18 +2,21 @@
 
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
-use std::os::windows::io::{AsHandle, BorrowedHandle};
+use std::os::windows::io::BorrowedHandle;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::System::Console::{
     CONSOLE_SCREEN_BUFFER_INFO, COORD, CTRL_BREAK_EVENT, CTRL_C_EVENT, GenerateConsoleCtrlEvent,
-    GetConsoleCP, GetConsoleMode, GetConsoleOutputCP, GetConsoleScreenBufferInfo, HPCON, SetConsoleCP,
-    SetConsoleCtrlHandler, SetConsoleMode, SetConsoleOutputCP,
+    GetConsoleCP, GetConsoleMode, GetConsoleOutputCP, GetConsoleProcessList, GetConsoleScreenBufferInfo,
+    HPCON, SetConsoleCP, SetConsoleCtrlHandler, SetConsoleMode, SetConsoleOutputCP,
 };
 use windows_sys::core::{BOOL, HRESULT};
 
+use super::modes;
 use super::sys::{check, loaded, raw};
 
 type Create = unsafe extern "system" fn(COORD, HANDLE, HANDLE, u32, *mut HPCON) -> HRESULT;
@@ -84,14 +87,14 @@ fn succeeded(answer: HRESULT) -> io::Result<()> {
 }
 
 /// The mode of a console's input or screen: `ENABLE_*`.
-pub(super) fn mode(console: impl AsHandle) -> io::Result<u32> {
+pub(super) fn mode(console: &File) -> io::Result<u32> {
     let mut mode = 0;
     // SAFETY: the handle is open, and `mode` takes one number.
     check(unsafe { GetConsoleMode(raw(console), &mut mode) })?;
     Ok(mode)
 }
 
-pub(super) fn set_mode(console: impl AsHandle, mode: u32) -> io::Result<()> {
+pub(super) fn set_mode(console: &File, mode: u32) -> io::Result<()> {
     // SAFETY: the handle is open.
     check(unsafe { SetConsoleMode(raw(console), mode) })
 }
@@ -112,7 +115,7 @@ pub(super) fn set_code_pages((input, output): (u32, u32)) -> io::Result<()> {
 }
 
 /// Rows and columns of the window on a console's screen.
-pub(super) fn window(screen: impl AsHandle) -> io::Result<(u16, u16)> {
+pub(super) fn window(screen: &File) -> io::Result<(u16, u16)> {
     let mut info = CONSOLE_SCREEN_BUFFER_INFO::default();
     // SAFETY: the handle is open, and `info` takes one structure.
     check(unsafe { GetConsoleScreenBufferInfo(raw(screen), &mut info) })?;
@@ -127,21 +130,68 @@ pub(super) fn send_break(group: u32) -> io::Result<()> {
     check(unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, group) })
 }
 
-/// From now on Ctrl-C and Ctrl-Break do not end this process.
-pub(super) fn outlive_interrupts() -> io::Result<()> {
-    // SAFETY: the function lives as long as the process.
-    check(unsafe { SetConsoleCtrlHandler(Some(outlive), 1) })
+/// The processes that have the caller's console.
+pub(super) fn attached() -> io::Result<Vec<u32>> {
+    let mut found = vec![0_u32; 64];
+    loop {
+        let (room, size) = (found.as_mut_ptr(), found.len() as u32);
+        // SAFETY: `found` has room for as many numbers as are named.
+        let count = unsafe { GetConsoleProcessList(room, size) } as usize;
+        match count {
+            0 => return Err(io::Error::last_os_error()),
+            count if count <= found.len() => {
+                found.truncate(count);
+                return Ok(found);
+            }
+            // Too many for the room: nothing was written.
+            count => found.resize(count + 16, 0),
+        }
+    }
 }
 
-/// How many of them came since.
+/// How many wait for Ctrl-C and Ctrl-Break, which then do not end this process.
+static CATCHING: AtomicU32 = AtomicU32::new(0);
+/// How many of them came while somebody did.
+static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+
+/// From now on Ctrl-C and Ctrl-Break do not end this process, until [`let_through`] was called as often as this.
+pub(super) fn catch() -> io::Result<()> {
+    handle_events()?;
+    CATCHING.fetch_add(1, Ordering::SeqCst);
+    Ok(())
+}
+
+/// Ends one [`catch`].
+pub(super) fn let_through() {
+    CATCHING.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// How many came while they were caught.
 pub(super) fn interrupts() -> u32 {
     INTERRUPTS.load(Ordering::SeqCst)
 }
 
-static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+/// Has the console's events told to this process, from now on: before one ends it, what it changed of the console is
+/// put back.
+pub(super) fn handle_events() -> io::Result<()> {
+    static HANDLED: Mutex<bool> = Mutex::new(false);
+    let mut handled = HANDLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*handled {
+        // SAFETY: the function lives as long as the process.
+        check(unsafe { SetConsoleCtrlHandler(Some(on_event), 1) })?;
+        *handled = true;
+    }
+    Ok(())
+}
 
-unsafe extern "system" fn outlive(event: u32) -> BOOL {
-    let outlived = matches!(event, CTRL_C_EVENT | CTRL_BREAK_EVENT);
-    INTERRUPTS.fetch_add(outlived.into(), Ordering::SeqCst);
-    outlived.into()
+/// Called by the system in a thread of its own. After a 0 it ends the process; at the closing of the window, the end of
+/// the session and of the system it does that whatever the answer.
+pub(super) unsafe extern "system" fn on_event(event: u32) -> BOOL {
+    let is_interrupt = matches!(event, CTRL_C_EVENT | CTRL_BREAK_EVENT);
+    if is_interrupt && CATCHING.load(Ordering::SeqCst) > 0 {
+        INTERRUPTS.fetch_add(1, Ordering::SeqCst);
+        return 1;
+    }
+    modes::restore();
+    0
 }

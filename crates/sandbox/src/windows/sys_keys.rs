@@ -13,6 +13,9 @@ use windows_sys::Win32::System::Console::{
 };
 use windows_sys::Win32::System::Threading::WaitForSingleObject;
 
+use zeroize::Zeroizing;
+
+use super::pure::keys::{ROOM, Record, Typed};
 use super::sys::{check, raw};
 
 /// Throws away what was typed and not read.
@@ -31,26 +34,26 @@ pub(super) fn wait(input: &File, milliseconds: u32) -> io::Result<bool> {
     }
 }
 
-/// The UTF-16 units of the keys that were pressed, from what waits (ReadConsoleInputW).
-pub(super) fn keys(input: &File, found: &mut impl Extend<u16>) -> io::Result<()> {
-    let mut records = [MaybeUninit::<INPUT_RECORD>::uninit(); 32];
+/// Adds the keys of what waits (ReadConsoleInputW); waits itself where nothing does.
+pub(super) fn keys(input: &File, typed: &mut Typed) -> io::Result<()> {
+    // Overwritten when it goes, whatever happens.
+    let mut records = Zeroizing::new([MaybeUninit::<INPUT_RECORD>::uninit(); ROOM]);
     let mut count = 0;
     let (room, size) = (records.as_mut_ptr().cast(), records.len() as u32);
     // SAFETY: the handle is open, `records` has room for as many as are named, `count` is writable.
     check(unsafe { ReadConsoleInputW(raw(input), room, size, &mut count) })?;
-    for record in &records[..(count as usize).min(records.len())] {
+    for record in &records[..(count as usize).min(ROOM)] {
         // SAFETY: the call filled in the first `count` records.
-        let record = unsafe { record.assume_init() };
+        let record = unsafe { record.assume_init_ref() };
         if u32::from(record.EventType) != KEY_EVENT {
             continue;
         }
         // SAFETY: the type says that this member of the union is the one that was filled in.
-        let key = unsafe { record.Event.KeyEvent };
+        let key = unsafe { &record.Event.KeyEvent };
         // SAFETY: both members of this union are plain numbers, and the W call fills in this one.
         let unit = unsafe { key.uChar.UnicodeChar };
-        if key.bKeyDown != 0 && unit != 0 {
-            found.extend(std::iter::repeat_n(unit, usize::from(key.wRepeatCount.max(1))));
-        }
+        let (is_down, repeat) = (key.bKeyDown != 0, key.wRepeatCount);
+        typed.add(&Record { is_down, repeat, key: key.wVirtualKeyCode, unit });
     }
     Ok(())
 }
@@ -64,4 +67,26 @@ pub(super) fn write(output: &File, units: &[u16]) -> io::Result<usize> {
     // SAFETY: the handle is open, as many units as are named can be read, and `written` is writable.
     check(unsafe { WriteConsoleW(raw(output), text, count, &mut written, ptr::null()) })?;
     Ok(written as usize)
+}
+
+/// Types keys: whether down, which, and the unit that each gives (WriteConsoleInputW).
+#[cfg(test)]
+pub(super) fn type_in(input: &File, keys: &[(bool, u16, u16)]) -> io::Result<()> {
+    use windows_sys::Win32::System::Console::{
+        INPUT_RECORD_0, KEY_EVENT_RECORD, KEY_EVENT_RECORD_0, WriteConsoleInputW,
+    };
+    let record = |&(is_down, key, unit): &(bool, u16, u16)| {
+        let key = KEY_EVENT_RECORD {
+            bKeyDown: is_down.into(),
+            wRepeatCount: 1,
+            wVirtualKeyCode: key,
+            uChar: KEY_EVENT_RECORD_0 { UnicodeChar: unit },
+            ..KEY_EVENT_RECORD::default()
+        };
+        INPUT_RECORD { EventType: KEY_EVENT as u16, Event: INPUT_RECORD_0 { KeyEvent: key } }
+    };
+    let records: Vec<_> = keys.iter().map(record).collect();
+    let (first, count, mut written) = (records.as_ptr(), records.len() as u32, 0);
+    // SAFETY: the handle is open, as many records as are named can be read, and `written` is writable.
+    check(unsafe { WriteConsoleInputW(raw(input), first, count, &mut written) })
 }

@@ -8,19 +8,16 @@ use std::os::windows::io::{AsHandle as _, BorrowedHandle, OwnedHandle};
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{ERROR_NO_MORE_FILES, FILETIME, HANDLE, INVALID_HANDLE_VALUE};
-use windows_sys::Win32::Security::Authorization::{SE_KERNEL_OBJECT, SetSecurityInfo};
-use windows_sys::Win32::Security::{
-    DACL_SECURITY_INFORMATION, GetTokenInformation, PROTECTED_DACL_SECURITY_INFORMATION, TOKEN_QUERY,
-    TOKEN_USER, TokenUser,
-};
+use windows_sys::Win32::Security::{GetTokenInformation, TOKEN_QUERY, TOKEN_USER, TokenUser};
 use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
+    TH32CS_SNAPTHREAD, THREADENTRY32, Thread32First, Thread32Next,
 };
-use windows_sys::Win32::System::Threading::{GetProcessTimes, OpenProcess, OpenProcessToken};
+use windows_sys::Win32::System::Threading::{GetProcessTimes, OpenProcess, OpenProcessToken, OpenThread};
 
 use super::sys::{check, own, raw, this_process};
 use super::sys_process;
-use super::sys_security::{Descriptor, Sid};
+use super::sys_security::Sid;
 
 /// Opens a process by its number.
 pub(super) fn open(pid: u32, rights: u32) -> io::Result<OwnedHandle> {
@@ -60,38 +57,32 @@ pub(super) fn wait(process: BorrowedHandle<'_>, limit: Option<Duration>) -> io::
 }
 
 /// A process of the system's list.
-#[derive(Debug)]
-pub(super) struct Listed {
-    pub(super) pid: u32,
-    pub(super) parent: u32,
-    pub(super) name: String,
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its number.
+    pub pid: u32,
+    /// The number of the process that made it, which another one may have by now.
+    pub parent: u32,
+    /// The name of the file that it runs, without its directory.
+    pub name: String,
 }
 
 /// Every process, as the system lists them now.
 pub(super) fn list() -> io::Result<Vec<Listed>> {
-    // SAFETY: takes numbers and gives a handle or an invalid one.
-    let snapshot = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0) };
-    if snapshot == INVALID_HANDLE_VALUE {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call gave a new handle.
-    let snapshot = unsafe { own(snapshot) };
+    let snapshot = snapshot(TH32CS_SNAPPROCESS)?;
     let mut entry =
         PROCESSENTRY32W { dwSize: size_of::<PROCESSENTRY32W>() as u32, ..PROCESSENTRY32W::default() };
     let mut all = Vec::new();
     // SAFETY: the handle is open, and `entry` says its size.
-    let mut answer = check(unsafe { Process32FirstW(raw(snapshot.as_handle()), &mut entry) });
+    let mut answer = check(unsafe { Process32FirstW(raw(&snapshot), &mut entry) });
     while answer.is_ok() {
         let end = entry.szExeFile.iter().position(|unit| *unit == 0).unwrap_or(entry.szExeFile.len());
         let name = String::from_utf16_lossy(&entry.szExeFile[..end]);
         all.push(Listed { pid: entry.th32ProcessID, parent: entry.th32ParentProcessID, name });
         // SAFETY: as before.
-        answer = check(unsafe { Process32NextW(raw(snapshot.as_handle()), &mut entry) });
+        answer = check(unsafe { Process32NextW(raw(&snapshot), &mut entry) });
     }
-    match answer {
-        Err(error) if error.raw_os_error() != Some(ERROR_NO_MORE_FILES as i32) => Err(error),
-        _ => Ok(all),
-    }
+    ended(answer).map(|()| all)
 }
 
 /// The last part of the identifier of this process's user.
@@ -113,15 +104,49 @@ pub(super) fn user() -> io::Result<u32> {
     Ok(unsafe { Sid::copied(user.User.Sid) }.last())
 }
 
-/// Gives this process the access list of `text` (SDDL).
-pub(super) fn protect(text: &str) -> io::Result<()> {
-    let descriptor = Descriptor::from_text(text)?;
-    let what = DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION;
-    let (no_sid, no_list, list) = (std::ptr::null_mut(), std::ptr::null(), descriptor.list()?);
-    let this = this_process();
-    // SAFETY: this process's own handle, and a list that lives as long as its descriptor.
-    match unsafe { SetSecurityInfo(this, SE_KERNEL_OBJECT, what, no_sid, no_sid, list, no_list) } {
-        0 => Ok(()),
-        code => Err(io::Error::from_raw_os_error(code as i32)),
+/// Opens a thread by its number.
+pub(super) fn open_thread(tid: u32, rights: u32) -> io::Result<OwnedHandle> {
+    // SAFETY: takes numbers and gives a handle or none.
+    let handle = unsafe { OpenThread(rights, 0, tid) };
+    if handle.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call gave a new handle.
+    Ok(unsafe { own(handle) })
+}
+
+/// The threads of this process, as the system lists them now.
+pub(super) fn threads() -> io::Result<Vec<u32>> {
+    let this = std::process::id();
+    let snapshot = snapshot(TH32CS_SNAPTHREAD)?;
+    let mut entry = THREADENTRY32 { dwSize: size_of::<THREADENTRY32>() as u32, ..THREADENTRY32::default() };
+    let mut all = Vec::new();
+    // SAFETY: the handle is open, and `entry` says its size.
+    let mut answer = check(unsafe { Thread32First(raw(&snapshot), &mut entry) });
+    while answer.is_ok() {
+        if entry.th32OwnerProcessID == this {
+            all.push(entry.th32ThreadID);
+        }
+        // SAFETY: as before.
+        answer = check(unsafe { Thread32Next(raw(&snapshot), &mut entry) });
+    }
+    ended(answer).map(|()| all)
+}
+
+fn snapshot(what: u32) -> io::Result<OwnedHandle> {
+    // SAFETY: takes numbers and gives a handle or an invalid one.
+    let snapshot = unsafe { CreateToolhelp32Snapshot(what, 0) };
+    if snapshot == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call gave a new handle.
+    Ok(unsafe { own(snapshot) })
+}
+
+/// What a list says at its end is no failure.
+fn ended(answer: io::Result<()>) -> io::Result<()> {
+    match answer {
+        Err(error) if error.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => Ok(()),
+        answer => answer,
     }
 }

@@ -19,7 +19,7 @@ use windows_sys::Win32::System::Threading::{
     PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE, PROC_THREAD_ATTRIBUTE_SECURITY_CAPABILITIES, PROCESS_INFORMATION,
     PROCESS_MITIGATION_POLICY, PROCESS_NAME_NATIVE, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE,
     PROCESS_TERMINATE, QueryFullProcessImageNameW, ResumeThread, STARTF_USESTDHANDLES, STARTUPINFOEXW,
-    TerminateProcess, UpdateProcThreadAttribute, WaitForSingleObject,
+    THREAD_SUSPEND_RESUME, TerminateProcess, UpdateProcThreadAttribute, WaitForSingleObject,
 };
 
 use super::sys::{check, own, raw, this_process};
@@ -148,42 +148,25 @@ impl Creation<'_, '_> {
         let startup = (&raw const info).cast();
         let mut made = PROCESS_INFORMATION::default();
         let out = &raw mut made;
-        let answer = match self.token {
-            // SAFETY: every text is NUL-ended and the block ends twice (asserted), the command line can be
-            // written to, `info` is a STARTUPINFOEXW and says so in its size and in the flags, the
-            // attributes and the descriptor outlive the call, and `out` takes the answer.
-            None => unsafe {
-                CreateProcessW(
-                    program,
-                    line,
-                    of_process,
-                    of_thread,
-                    inherits,
-                    self.flags,
-                    environment,
-                    directory,
-                    startup,
-                    out,
-                )
-            },
-            // SAFETY: as above; the token is an open handle of a primary token.
-            Some(token) => unsafe {
-                CreateProcessAsUserW(
-                    raw(token),
-                    program,
-                    line,
-                    of_process,
-                    of_thread,
-                    inherits,
-                    self.flags,
-                    environment,
-                    directory,
-                    startup,
-                    out,
-                )
-            },
-        };
-        check(answer)?;
+        // The two calls differ in the token alone.
+        macro_rules! call {
+            ($function:ident $(, $token:expr)?) => {
+                // SAFETY: every text is NUL-ended and the block ends twice (asserted), the command line can
+                // be written to, `info` is a STARTUPINFOEXW and says so in its size and in the flags, the
+                // attributes and the descriptors outlive the call, `out` takes the answer, and a token is an
+                // open handle of a primary one.
+                unsafe {
+                    $function(
+                        $($token,)? program, line, of_process, of_thread, inherits, self.flags, environment,
+                        directory, startup, out,
+                    )
+                }
+            };
+        }
+        check(match self.token.map(raw) {
+            None => call!(CreateProcessW),
+            Some(token) => call!(CreateProcessAsUserW, token),
+        })?;
         // SAFETY: the call gave this handle.
         let process = unsafe { own(made.hProcess) };
         // SAFETY: and this one.
@@ -203,10 +186,11 @@ impl Child {
     }
 
     /// Lets go of the process without ending it: a handle that waits, looks and ends, and can neither
-    /// read nor write, and the first thread.
-    pub(super) fn release(mut self) -> io::Result<(OwnedHandle, OwnedHandle)> {
+    /// read nor write, and one that lets the first thread run, where it waits still.
+    pub(super) fn release(mut self, waits: bool) -> io::Result<(OwnedHandle, Option<OwnedHandle>)> {
         let process = lesser(self.process())?;
-        let thread = self.thread.try_clone()?;
+        let thread = self.thread.as_handle();
+        let thread = waits.then(|| with_rights(thread, THREAD_SUSPEND_RESUME)).transpose()?;
         self.process = None;
         Ok((process, thread))
     }
@@ -224,11 +208,14 @@ impl Drop for Child {
 
 /// A handle of the same process that reads no memory: whoever gets hold of it can end the program at most.
 pub(super) fn lesser(process: BorrowedHandle<'_>) -> io::Result<OwnedHandle> {
-    let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE | PROCESS_TERMINATE;
+    with_rights(process, PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE | PROCESS_TERMINATE)
+}
+
+fn with_rights(handle: BorrowedHandle<'_>, rights: u32) -> io::Result<OwnedHandle> {
     let mut copy: HANDLE = std::ptr::null_mut();
     let this = this_process();
-    // SAFETY: `process` is open, both processes are this one, and `copy` takes one handle.
-    check(unsafe { DuplicateHandle(this, raw(process), this, &mut copy, rights, 0, 0) })?;
+    // SAFETY: `handle` is open, both processes are this one, and `copy` takes one handle.
+    check(unsafe { DuplicateHandle(this, raw(handle), this, &mut copy, rights, 0, 0) })?;
     // SAFETY: the call gave a new handle.
     Ok(unsafe { own(copy) })
 }

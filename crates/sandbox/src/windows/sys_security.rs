@@ -13,9 +13,9 @@ use windows_sys::Win32::Security::Authorization::{
 };
 use windows_sys::Win32::Security::{
     ACL, AccessCheck, CreateWellKnownSid, DACL_SECURITY_INFORMATION, FreeSid, GENERIC_MAPPING,
-    GROUP_SECURITY_INFORMATION, GetLengthSid, GetSecurityDescriptorDacl, LABEL_SECURITY_INFORMATION,
-    OWNER_SECURITY_INFORMATION, PRIVILEGE_SET, PSID, SECURITY_MAX_SID_SIZE, SetKernelObjectSecurity,
-    WELL_KNOWN_SID_TYPE,
+    GROUP_SECURITY_INFORMATION, GetLengthSid, GetSecurityDescriptorDacl, GetSecurityDescriptorOwner,
+    LABEL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PRIVILEGE_SET, PSID, SECURITY_MAX_SID_SIZE,
+    SetKernelObjectSecurity, WELL_KNOWN_SID_TYPE,
 };
 
 use super::sys::{check, raw, this_process};
@@ -69,24 +69,56 @@ impl Sid {
         let mut text: *mut u16 = std::ptr::null_mut();
         // SAFETY: the identifier is valid, and `text` takes one pointer.
         check(unsafe { ConvertSidToStringSidW(self.pointer(), &mut text) })?;
-        let mut units = Vec::new();
-        for place in 0.. {
-            // SAFETY: the text ends with a NUL, beyond which this does not come.
-            let unit = unsafe { text.add(place) };
-            // SAFETY: likewise.
-            match unsafe { unit.read() } {
-                0 => break,
-                unit => units.push(unit),
-            }
-        }
-        // SAFETY: the call allocated it, and it is not used any more.
-        unsafe { LocalFree(text.cast()) };
-        Ok(String::from_utf16_lossy(&units))
+        // SAFETY: the call gave a text that ends with a NUL, and it is nobody else's.
+        Ok(unsafe { taken_text(text) })
     }
 
     /// The last part, which is the level for an integrity label.
     pub(super) fn last(&self) -> u32 {
         self.0.last().copied().unwrap_or(0)
+    }
+}
+
+/// A copy of a text that the system allocated and that is freed with LocalFree.
+///
+/// # Safety
+/// `text` ends with a NUL and belongs to nobody else.
+unsafe fn taken_text(text: *mut u16) -> String {
+    let mut units = Vec::new();
+    for place in 0.. {
+        // SAFETY: the text ends with a NUL, beyond which this does not come.
+        let unit = unsafe { text.add(place) };
+        // SAFETY: likewise.
+        match unsafe { unit.read() } {
+            0 => break,
+            unit => units.push(unit),
+        }
+    }
+    // SAFETY: the system allocated it, and it is not used any more.
+    unsafe { LocalFree(text.cast()) };
+    String::from_utf16_lossy(&units)
+}
+
+/// An access list in memory of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct List(Vec<u32>);
+
+impl List {
+    /// A copy of the list at `list`.
+    ///
+    /// # Safety
+    /// `list` points to a valid list.
+    pub(super) unsafe fn copied(list: *const ACL) -> List {
+        // SAFETY: what this function demands.
+        let length = usize::from(unsafe { (*list).AclSize });
+        let mut words = vec![0_u32; length.div_ceil(4)];
+        // SAFETY: the list has `length` bytes, and `words` room for them.
+        unsafe { std::ptr::copy_nonoverlapping(list.cast::<u8>(), words.as_mut_ptr().cast(), length) };
+        List(words)
+    }
+
+    pub(super) fn pointer(&self) -> *mut ACL {
+        self.0.as_ptr().cast_mut().cast()
     }
 }
 
@@ -141,13 +173,29 @@ impl Descriptor {
         check(unsafe { SetKernelObjectSecurity(raw(object), DACL_SECURITY_INFORMATION, self.0) })
     }
 
-    /// Its access list, which lives as long as it.
-    pub(super) fn list(&self) -> io::Result<*const ACL> {
+    /// Whose object it is.
+    pub(super) fn owner(&self) -> io::Result<Sid> {
+        let (mut owner, mut is_default): (PSID, _) = (std::ptr::null_mut(), 0);
+        // SAFETY: the descriptor is valid, and each pointer takes one value.
+        check(unsafe { GetSecurityDescriptorOwner(self.0, &mut owner, &mut is_default) })?;
+        if owner.is_null() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        // SAFETY: the descriptor, which lives, has a valid identifier there.
+        Ok(unsafe { Sid::copied(owner) })
+    }
+
+    /// A copy of its access list.
+    pub(super) fn list(&self) -> io::Result<List> {
         let (mut is_there, mut is_default) = (0, 0);
         let mut list: *mut ACL = std::ptr::null_mut();
         // SAFETY: the descriptor is valid, and each pointer takes one value.
         check(unsafe { GetSecurityDescriptorDacl(self.0, &mut is_there, &mut list, &mut is_default) })?;
-        Ok(list)
+        if is_there == 0 || list.is_null() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        // SAFETY: the call says that there is one.
+        Ok(unsafe { List::copied(list) })
     }
 
     /// Whether `token`, one for impersonation, is given all of `rights` to what this describes.
@@ -179,4 +227,25 @@ impl Drop for Descriptor {
         // SAFETY: the system allocated it, and it is not used any more.
         unsafe { LocalFree(self.0) };
     }
+}
+
+/// Owner, access list and label as the system writes them (SDDL), for tests.
+#[cfg(test)]
+pub(super) fn text(of: &Descriptor) -> io::Result<String> {
+    use windows_sys::Win32::Security::Authorization::ConvertSecurityDescriptorToStringSecurityDescriptorW;
+    use windows_sys::Win32::Security::SACL_SECURITY_INFORMATION;
+    // Wine counts a label among the rest of the audit list.
+    let what = OWNER_SECURITY_INFORMATION
+        | DACL_SECURITY_INFORMATION
+        | LABEL_SECURITY_INFORMATION
+        | SACL_SECURITY_INFORMATION;
+    let mut written: *mut u16 = std::ptr::null_mut();
+    let (from, out, no_size) = (of.pointer(), &raw mut written, std::ptr::null_mut());
+    let revision = SDDL_REVISION_1;
+    // SAFETY: the descriptor is valid, and `out` takes one pointer.
+    check(unsafe {
+        ConvertSecurityDescriptorToStringSecurityDescriptorW(from, revision, what, out, no_size)
+    })?;
+    // SAFETY: the call gave a text that ends with a NUL, and it is nobody else's.
+    Ok(unsafe { taken_text(written) })
 }

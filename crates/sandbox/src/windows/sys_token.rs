@@ -5,6 +5,7 @@
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
+use std::sync::OnceLock;
 
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Security::{
@@ -14,16 +15,23 @@ use windows_sys::Win32::Security::{
     TOKEN_PRIVILEGES, TOKEN_QUERY, TOKEN_USER, TokenCapabilities, TokenDefaultDacl, TokenGroups,
     TokenImpersonation, TokenIntegrityLevel, TokenIsAppContainer, TokenPrivileges, TokenUser,
 };
+use windows_sys::Win32::Storage::FileSystem::WRITE_DAC;
 use windows_sys::Win32::System::SystemServices::{
     SE_GROUP_ENABLED, SE_GROUP_INTEGRITY, SE_GROUP_USE_FOR_DENY_ONLY,
 };
 use windows_sys::Win32::System::Threading::OpenProcessToken;
 
 use super::sys::{check, own, raw, this_process};
-use super::sys_security::{Descriptor, Sid};
+use super::sys_security::{List, Sid};
 
 /// The privilege that every token keeps: to pass through directories (SeChangeNotifyPrivilege).
 const CHANGE_NOTIFY: u32 = 23;
+
+/// What a start needs of this process's own token.
+const START: u32 = TOKEN_DUPLICATE | TOKEN_QUERY | TOKEN_ASSIGN_PRIMARY | TOKEN_ADJUST_DEFAULT;
+
+/// This process's own token, opened before it was closed.
+static KEPT: OnceLock<Token> = OnceLock::new();
 
 /// An access token.
 #[derive(Debug)]
@@ -36,10 +44,17 @@ impl AsHandle for Token {
 }
 
 impl Token {
-    /// This process's own.
+    /// This process's own, with what a start needs of it.
     pub(super) fn own() -> io::Result<Token> {
-        let rights = TOKEN_DUPLICATE | TOKEN_QUERY | TOKEN_ASSIGN_PRIMARY | TOKEN_ADJUST_DEFAULT;
-        Token::opened(this_process(), rights)
+        KEPT.get().map_or_else(|| Token::opened(this_process(), START), |kept| kept.0.try_clone().map(Token))
+    }
+
+    /// The same, kept, with the right to close it: after that nobody opens it any more, this process included.
+    pub(super) fn keep_own() -> io::Result<&'static Token> {
+        match KEPT.get() {
+            Some(kept) => Ok(kept),
+            None => Token::opened(this_process(), START | WRITE_DAC).map(|token| KEPT.get_or_init(|| token)),
+        }
     }
 
     /// That of another process, with these rights.
@@ -80,10 +95,17 @@ impl Token {
         self.set(TokenIntegrityLevel, &label)
     }
 
-    /// The access list of what its processes make.
-    pub(super) fn set_default_list(&self, descriptor: &Descriptor) -> io::Result<()> {
-        let list = TOKEN_DEFAULT_DACL { DefaultDacl: descriptor.list()?.cast_mut() };
+    /// The access list of what its processes make; without one, that is open to everybody.
+    pub(super) fn set_default_list(&self, list: Option<&List>) -> io::Result<()> {
+        let list = TOKEN_DEFAULT_DACL { DefaultDacl: list.map_or(std::ptr::null_mut(), List::pointer) };
         self.set(TokenDefaultDacl, &list)
+    }
+
+    pub(super) fn default_list(&self) -> io::Result<Option<List>> {
+        let found = self.query(TokenDefaultDacl)?;
+        let list = found.read::<TOKEN_DEFAULT_DACL>(0).ok_or(io::ErrorKind::InvalidData)?.DefaultDacl;
+        // SAFETY: the system filled it in; the list is in `found`, which lives.
+        Ok((!list.is_null()).then(|| unsafe { List::copied(list) }))
     }
 
     fn set<T>(&self, class: TOKEN_INFORMATION_CLASS, value: &T) -> io::Result<()> {

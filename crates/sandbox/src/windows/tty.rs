@@ -9,6 +9,8 @@ use windows_sys::Win32::System::Console::{
     ENABLE_PROCESSED_OUTPUT, ENABLE_VIRTUAL_TERMINAL_INPUT, ENABLE_VIRTUAL_TERMINAL_PROCESSING,
 };
 
+use super::closed::Making;
+use super::modes::Changed;
 use super::sys::pipe;
 use super::sys_console::{self, PseudoConsole};
 pub use crate::size::Size;
@@ -40,6 +42,8 @@ impl Pty {
     /// A new one of this size. [`io::ErrorKind::Unsupported`] where the system has none (before Windows 10
     /// 1809).
     pub fn open(size: Size) -> io::Result<Pty> {
+        // The system makes a process for it, with this one's token.
+        let _making = Making::new()?;
         let (keys, input) = pipe()?;
         let (output, screen) = pipe()?;
         let (rows, columns) = size.lengths();
@@ -68,77 +72,72 @@ impl Master {
     }
 }
 
-/// Holds the caller's console in raw mode, with control sequences on both sides and in UTF-8; dropped, it
-/// restores what was there.
+/// Holds the caller's console in raw mode, with control sequences on both sides and in UTF-8; dropped, or when the
+/// window is closed, it restores what was there.
 #[derive(Debug)]
 pub struct RawMode {
     input: File,
     screen: File,
-    saved: Option<Saved>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Saved {
-    input: u32,
-    screen: u32,
-    code_pages: (u32, u32),
+    /// Last what was changed first.
+    changed: Vec<Changed>,
 }
 
 impl RawMode {
     /// Sets the caller's console raw: each key passes at once, no echo, no Ctrl-C from keys.
     pub fn enter() -> io::Result<RawMode> {
-        let mut mode = RawMode { input: console("CONIN$")?, screen: console("CONOUT$")?, saved: None };
+        let (input, screen) = (console("CONIN$")?, console("CONOUT$")?);
+        let mut mode = RawMode { input, screen, changed: Vec::new() };
         mode.resume()?;
         Ok(mode)
     }
 
     /// Restores the console for a while.
     pub fn suspend(&mut self) -> io::Result<()> {
-        let Some(saved) = self.saved.take() else { return Ok(()) };
         // Each of them is restored, whatever the others say.
-        let input = sys_console::set_mode(&self.input, saved.input);
-        let screen = sys_console::set_mode(&self.screen, saved.screen);
-        let pages = sys_console::set_code_pages(saved.code_pages);
-        input.and(screen).and(pages)
+        self.changed.drain(..).map(Changed::undo).fold(Ok(()), io::Result::and)
     }
 
     /// Sets the console raw again.
     pub fn resume(&mut self) -> io::Result<()> {
-        if self.saved.is_some() {
+        if !self.changed.is_empty() {
             return Ok(());
         }
-        let (input, screen) = (sys_console::mode(&self.input)?, sys_console::mode(&self.screen)?);
-        self.saved = Some(Saved { input, screen, code_pages: sys_console::code_pages() });
         let cooked = ENABLE_LINE_INPUT | ENABLE_ECHO_INPUT | ENABLE_PROCESSED_INPUT;
         let sequences =
             ENABLE_PROCESSED_OUTPUT | ENABLE_VIRTUAL_TERMINAL_PROCESSING | DISABLE_NEWLINE_AUTO_RETURN;
-        let set = sys_console::set_mode(&self.input, (input & !cooked) | ENABLE_VIRTUAL_TERMINAL_INPUT)
-            .and_then(|()| sys_console::set_mode(&self.screen, screen | sequences))
-            .and_then(|()| sys_console::set_code_pages((UTF_8, UTF_8)));
-        if set.is_err() {
-            // What was set is not what was asked for; the first error tells.
-            let _ = self.suspend();
-        }
-        set
+        let input = Changed::mode(&self.input, |mode| (mode & !cooked) | ENABLE_VIRTUAL_TERMINAL_INPUT)?;
+        let screen = Changed::mode(&self.screen, |mode| mode | sequences)?;
+        self.changed = vec![Changed::code_pages((UTF_8, UTF_8))?, screen, input];
+        Ok(())
     }
 }
 
-impl Drop for RawMode {
+/// While it lives, Ctrl-C and Ctrl-Break do not end this process: for a question, which they end instead, or for a
+/// supervisor whose program shares its console and gets the keys itself. Not inherited by programs, unlike the system's
+/// own way to ignore Ctrl-C.
+#[derive(Debug)]
+pub struct Interrupts {
+    seen: u32,
+}
+
+impl Interrupts {
+    /// Catches them from now on.
+    pub fn catch() -> io::Result<Interrupts> {
+        sys_console::catch()?;
+        Ok(Interrupts { seen: sys_console::interrupts() })
+    }
+
+    /// Whether one came since this was asked last: a program with a console of its own gets none of them by itself.
+    pub fn came(&mut self) -> bool {
+        let now = sys_console::interrupts();
+        std::mem::replace(&mut self.seen, now) != now
+    }
+}
+
+impl Drop for Interrupts {
     fn drop(&mut self) {
-        // A console that is gone needs no restoring.
-        let _ = self.suspend();
+        sys_console::let_through();
     }
-}
-
-/// From now on Ctrl-C and Ctrl-Break do not end this process: for a supervisor whose program shares its
-/// console and gets the keys itself. Not inherited by programs, unlike the system's own way to ignore Ctrl-C.
-pub fn outlive_interrupts() -> io::Result<()> {
-    sys_console::outlive_interrupts()
-}
-
-/// How many have come since: a program with a console of its own gets none of them by itself.
-pub fn interrupts() -> u32 {
-    sys_console::interrupts()
 }
 
 fn console(name: &str) -> io::Result<File> {

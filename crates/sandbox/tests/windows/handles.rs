@@ -117,8 +117,19 @@ fn what_the_system_refuses_to_start_is_an_error_with_the_systems_code() {
     }
 }
 
+/// In a process of its own: other tests of this one open and close handles at the same time.
 #[test]
 fn five_hundred_starts_leave_no_handle() {
+    let mut alone = Command::new(std::env::current_exe().expect("this program"));
+    alone.args(["--exact", "handles::five_hundred_starts_alone", "--ignored", "--nocapture"]);
+    let output = alone.output().expect("output");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "the other test runs it"]
+fn five_hundred_starts_alone() {
     let place = TempDir::new().expect("a directory");
     let turn = |turn: usize| {
         let tier = TIERS[turn % 3];
@@ -135,7 +146,7 @@ fn five_hundred_starts_leave_no_handle() {
     (0..15).for_each(turn);
     let before = handle_count();
     (0..500).for_each(turn);
+    // Not one for each of the five kinds of start would be left unseen: each kind had a hundred turns.
     let after = handle_count();
-    // Other tests of this process run beside this one.
-    assert!(after < before + 60, "{before} handles before, {after} after");
+    assert!(after <= before, "{before} handles before, {after} after");
 }

@@ -12,6 +12,9 @@
 #[cfg(windows)]
 #[path = "probe_sys.rs"]
 mod probe_sys;
+#[cfg(windows)]
+#[path = "probe_ui.rs"]
+mod probe_ui;
 
 #[cfg(not(windows))]
 fn main() {}
@@ -29,9 +32,12 @@ fn main() -> std::process::ExitCode {
     let text =
         |place: usize| arguments.get(place).map(|of| of.to_string_lossy().into_owned()).unwrap_or_default();
     let said = |answer: io::Result<String>| match answer {
+        Ok(text) if text.is_empty() => println!("yes"),
         Ok(text) => println!("yes {text}"),
         Err(error) => println!("no {error}"),
     };
+    let number =
+        |place: usize, radix| u32::from_str_radix(&text(place), radix).expect("a process, or rights");
     let forever = || loop {
         thread::sleep(Duration::from_secs(60));
     };
@@ -92,8 +98,43 @@ fn main() -> std::process::ExitCode {
         "write" => said(fs::write(text(1), "x").map(|()| String::new())),
         "read" => said(fs::read(text(1)).map(|bytes| bytes.len().to_string())),
         "connect" => said(std::net::TcpStream::connect(text(1)).map(|_| String::new())),
+        "limits" => said(probe_ui::limits()),
+        "policies" => said(probe_ui::policies()),
+        "library" => said(probe_ui::library(&text(1))),
+        "font" => said(probe_ui::font(&text(1))),
+        "window" => said(probe_ui::window()),
+        "add-atom" => said(probe_ui::atom(&text(1), true)),
+        "find-atom" => said(probe_ui::atom(&text(1), false)),
+        "parameters" => said(probe_ui::parameters()),
+        "display" => said(probe_ui::display()),
+        "desktop" => said(probe_ui::desktop()),
+        "paste" => said(probe_ui::paste()),
         "clipboard" => said(probe_sys::set_clipboard().map(|()| String::new())),
-        "open" => said(probe_sys::open_process(text(1).parse().expect("a number")).map(|()| String::new())),
+        // With these rights, in hexadecimal.
+        "open" => {
+            said(probe_sys::open_process(number(1, 10), number(2, 16)).map(drop).map(|()| String::new()))
+        }
+        "open-threads" => said(probe_sys::open_threads(number(1, 10), number(2, 16))),
+        "open-token" => said(probe_sys::open_token(number(1, 10), number(2, 16)).map(|()| String::new())),
+        // Says whether it could close itself, and has a thread from after that.
+        "closed" => {
+            let closed = envseal_sandbox::process::close_to_others();
+            thread::spawn(forever);
+            said(closed.map(|()| String::new()));
+            forever()
+        }
+        "default-list" => println!("{}", probe_sys::default_list()),
+        // The list of what a program makes that is started from a closed process, and the own one after that.
+        "closed-start" => {
+            let _ = envseal_sandbox::process::close_to_others();
+            restart(&text(1), &text(2), "default-list");
+            println!("{}", probe_sys::default_list());
+        }
+        "open-itself" => {
+            thread::spawn(forever);
+            said(Ok(String::new()));
+            forever()
+        }
         // To the console itself: under Wine the streams of a program do not lead to its pseudoconsole.
         "screen" => show(&text(1)),
         "interrupt" => {
@@ -123,6 +164,16 @@ fn show(text: &str) {
     use std::io::Write;
     let mut screen = std::fs::File::options().read(true).write(true).open("CONOUT$").expect("a console");
     write!(screen, "{text}\r\n").expect("written");
+}
+
+/// Starts this program again for another trial, with some guarantees waived.
+#[cfg(windows)]
+fn restart(tier: &str, weaker: &str, trial: &str) {
+    use envseal_sandbox::{Image, Spec, start};
+    let image = Image::open(&std::env::current_exe().expect("its own path")).expect("an image");
+    let weaker = weaker.split_terminator(',').map(|of| of.parse().expect("a guarantee"));
+    let spec = Spec::new(image).arg(trial).tier(tier.parse().expect("a tier")).allow_weaker(weaker);
+    start(spec).expect("a start").wait().expect("an end");
 }
 
 /// A supervisor whose program shares its console, in a process group of its own, and is sent Ctrl-Break.

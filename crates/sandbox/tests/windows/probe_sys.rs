@@ -1,17 +1,23 @@
 //! The calls of the probe that need `unsafe`.
 
 use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::os::windows::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use windows_sys::Win32::Foundation::{CloseHandle, GetHandleInformation, HANDLE};
+use windows_sys::Win32::Security::{GetTokenInformation, TOKEN_DEFAULT_DACL, TOKEN_QUERY, TokenDefaultDacl};
 use windows_sys::Win32::Storage::FileSystem::GetFileType;
 use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GetConsoleCP, SetConsoleCtrlHandler};
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, TH32CS_SNAPTHREAD, THREADENTRY32, Thread32First, Thread32Next,
+};
 use windows_sys::Win32::System::Environment::GetCommandLineW;
 use windows_sys::Win32::System::JobObjects::IsProcessInJob;
 use windows_sys::Win32::System::LibraryLoader::{GetProcAddress, LoadLibraryW};
 use windows_sys::Win32::System::Threading::{
-    CREATE_BREAKAWAY_FROM_JOB, ExitProcess, GetCurrentProcess, GetPriorityClass, OpenProcess, PROCESS_VM_READ,
+    CREATE_BREAKAWAY_FROM_JOB, ExitProcess, GetCurrentProcess, GetPriorityClass, OpenProcess,
+    OpenProcessToken, OpenThread, PROCESS_QUERY_LIMITED_INFORMATION,
 };
 use windows_sys::core::{BOOL, w};
 
@@ -74,16 +80,80 @@ pub fn commit(mebibytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the process can be opened to read its memory.
-pub fn open_process(pid: u32) -> io::Result<()> {
+/// The process, where it can be opened with these rights.
+pub fn open_process(pid: u32, rights: u32) -> io::Result<OwnedHandle> {
     // SAFETY: takes numbers and gives a handle or none.
-    let process = unsafe { OpenProcess(PROCESS_VM_READ, 0, pid) };
-    if process.is_null() {
+    opened(unsafe { OpenProcess(rights, 0, pid) })
+}
+
+fn opened(handle: HANDLE) -> io::Result<OwnedHandle> {
+    if handle.is_null() {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the call gave a new handle.
-    unsafe { CloseHandle(process) };
-    Ok(())
+    Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
+}
+
+/// Which threads of a process can be opened with these rights, and how many it has.
+pub fn open_threads(pid: u32, rights: u32) -> io::Result<String> {
+    // SAFETY: takes numbers and gives a handle or an invalid one, with which the next call fails.
+    let snapshot = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPTHREAD, 0) };
+    let mut entry = THREADENTRY32 { dwSize: size_of::<THREADENTRY32>() as u32, ..Default::default() };
+    let (mut all, mut open) = (0, Vec::new());
+    let mut error = io::Error::from(io::ErrorKind::NotFound);
+    // SAFETY: the handle is a snapshot's, and `entry` says its size.
+    let mut more = unsafe { Thread32First(snapshot, &mut entry) };
+    while more != 0 {
+        if entry.th32OwnerProcessID == pid {
+            all += 1;
+            // SAFETY: takes numbers and gives a handle or none.
+            match opened(unsafe { OpenThread(rights, 0, entry.th32ThreadID) }) {
+                Ok(_) => open.push(all),
+                Err(refused) => error = refused,
+            }
+        }
+        // SAFETY: as before.
+        more = unsafe { Thread32Next(snapshot, &mut entry) };
+    }
+    // SAFETY: the handle is not used any more.
+    unsafe { CloseHandle(snapshot) };
+    if open.is_empty() { Err(error) } else { Ok(format!("{open:?} of {all}")) }
+}
+
+/// Whether the token of a process can be opened with these rights.
+pub fn open_token(pid: u32, rights: u32) -> io::Result<()> {
+    let process = open_process(pid, PROCESS_QUERY_LIMITED_INFORMATION)?;
+    let mut token = std::ptr::null_mut();
+    // SAFETY: the handle is open, and `token` takes one.
+    if unsafe { OpenProcessToken(process.as_raw_handle(), rights, &mut token) } == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    opened(token).map(drop)
+}
+
+/// The default access list of this process's token, in hexadecimal; empty where it has none.
+pub fn default_list() -> String {
+    let (mut token, mut room, mut size) = (std::ptr::null_mut(), [0_u64; 128], 0);
+    // SAFETY: gives a constant.
+    let this = unsafe { GetCurrentProcess() };
+    // SAFETY: this process, and room for one handle.
+    assert_ne!(unsafe { OpenProcessToken(this, TOKEN_QUERY, &mut token) }, 0);
+    let token = opened(token).expect("a token");
+    let (handle, length) = (token.as_raw_handle(), size_of_val(&room) as u32);
+    let place = room.as_mut_ptr().cast();
+    // SAFETY: the handle is open, and the room has so many bytes and is aligned for the structure.
+    let asked = unsafe { GetTokenInformation(handle, TokenDefaultDacl, place, length, &mut size) };
+    assert_ne!(asked, 0);
+    // SAFETY: the call wrote this structure.
+    let list = unsafe { room.as_ptr().cast::<TOKEN_DEFAULT_DACL>().read() }.DefaultDacl;
+    if list.is_null() {
+        return String::new();
+    }
+    // SAFETY: it points into the room.
+    let length = unsafe { (*list).AclSize };
+    // SAFETY: the list has so many bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(list.cast::<u8>(), length.into()) };
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The arguments as CommandLineToArgvW reads them, each in hexadecimal.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use envseal_sandbox::{Event, Exit, Running, Stdio, Tier, attach, start};
 use tempfile::TempDir;
 
-use crate::support::{Seen, example, not_given, output, probe, said, written};
+use crate::support::{Seen, example, is_wine, not_given, output, probe, said, written};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -176,6 +176,42 @@ fn a_running_child_can_be_attached_to_and_what_is_not_known_of_it_is_said() {
     drop(running);
     assert!(seen.ends_within(SOON));
     assert_eq!(child.wait().expect("an end").code(), Some(137));
+}
+
+/// Whichever step fails, it runs on: before it is put into the job, or because it cannot be.
+#[test]
+fn a_child_that_cannot_be_attached_to_is_left_as_it_was() {
+    use std::os::windows::io::{FromRawHandle, OwnedHandle};
+    use windows_sys::Win32::System::Threading::{
+        OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA, PROCESS_SYNCHRONIZE,
+        PROCESS_TERMINATE,
+    };
+    let lacking = [
+        (PROCESS_SET_QUOTA | PROCESS_TERMINATE | PROCESS_SYNCHRONIZE, "GetProcessId"),
+        (PROCESS_SET_QUOTA | PROCESS_TERMINATE | PROCESS_QUERY_LIMITED_INFORMATION, "DuplicateHandle"),
+        (
+            PROCESS_TERMINATE | PROCESS_SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION,
+            "AssignProcessToJobObject",
+        ),
+    ];
+    // Wine 8 gives a copy of a handle every right that the access list has, and a number without any.
+    for (rights, call) in lacking.into_iter().skip(if is_wine() { 2 } else { 0 }) {
+        let mut child = Command::new(example("probe")).arg("sleep").spawn().expect("a child");
+        // SAFETY: takes numbers and gives a handle or none.
+        let handle = unsafe { OpenProcess(rights, 0, child.id()) };
+        assert!(!handle.is_null());
+        // SAFETY: the call gave a new handle.
+        let handle = unsafe { OwnedHandle::from_raw_handle(handle) };
+        let refused = attach(&handle, Tier::Hardened).expect_err("refused");
+        assert!(refused.to_string().contains(call), "{refused}");
+        assert!(
+            !Seen::open(child.id()).expect("a process").ends_within(Duration::from_millis(300)),
+            "{call}"
+        );
+        assert!(child.try_wait().expect("asked").is_none());
+        child.kill().expect("ended");
+        child.wait().expect("an end");
+    }
 }
 
 #[test]

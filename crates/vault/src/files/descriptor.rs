@@ -45,6 +45,8 @@ impl fmt::Display for Sid {
 const DACL_PRESENT: u16 = 0x0004;
 /// Nothing is inherited into it.
 const DACL_PROTECTED: u16 = 0x1000;
+/// The list of what is recorded, and of how trusted a program has to be, is there.
+const SACL_PRESENT: u16 = 0x0010;
 /// The descriptor is one block of bytes.
 const SELF_RELATIVE: u16 = 0x8000;
 /// Everything that can be done with a file (`FILE_ALL_ACCESS`).
@@ -53,6 +55,12 @@ const ALL: u32 = 0x001f_01ff;
 const TO_CHILDREN: u8 = 0x01 | 0x02;
 const ALLOWED: u8 = 0;
 const DENIED: u8 = 1;
+/// An entry that says how trusted a program has to be (MS-DTYP 2.4.4.13).
+const LABEL: u8 = 0x11;
+/// Neither reading nor writing by a program that is less trusted.
+const NO_READ_OR_WRITE_UP: u32 = 0x1 | 0x2;
+/// As trusted as a user's programs are: S-1-16-8192.
+const MEDIUM: &[u8] = &[1, 1, 0, 0, 0, 0, 0, 16, 0, 0x20, 0, 0];
 /// Bytes before the owner.
 const HEADER: usize = 20;
 
@@ -70,6 +78,21 @@ impl Descriptor {
     pub(crate) fn open_to_everybody(user: &Sid) -> Self {
         let everybody = Sid(vec![1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
         Self::allowing(user, &[user, &everybody], 0)
+    }
+
+    /// A directory as [`Descriptor::private`] makes it, with the label that keeps programs of less than medium integrity
+    /// from reading and writing in it: `S:(ML;OICI;NRNW;;;ME)`.
+    pub(crate) fn labelled(user: &Sid) -> Self {
+        let mut words = Self::private(user, true).0;
+        // The list is the last part, and its place is what the header has none of yet.
+        let (at, control) = (4 * words.len() as u32, SACL_PRESENT.to_le_bytes());
+        let entry = [[LABEL, TO_CHILDREN], 20u16.to_le_bytes()].concat();
+        let list = [[2, 0], 28u16.to_le_bytes(), 1u16.to_le_bytes(), [0, 0]].concat();
+        let added = [list, entry, NO_READ_OR_WRITE_UP.to_le_bytes().to_vec(), MEDIUM.to_vec()].concat();
+        words[0] |= u32::from_ne_bytes([0, 0, control[0], control[1]]);
+        words[3] = u32::from_ne_bytes(at.to_le_bytes());
+        words.extend(added.as_chunks().0.iter().map(|word| u32::from_ne_bytes(*word)));
+        Self(words)
     }
 
     fn allowing(owner: &Sid, allowed: &[&Sid], flags: u8) -> Self {
@@ -95,6 +118,12 @@ impl Descriptor {
         let (words, rest) = bytes.as_chunks();
         debug_assert!(rest.is_empty(), "every part is a multiple of four bytes");
         Self(words.iter().map(|word| u32::from_ne_bytes(*word)).collect())
+    }
+
+    /// Its bytes.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
 
     /// Where it begins.
@@ -128,6 +157,35 @@ pub(crate) fn judge(bytes: &[u8], user: &Sid, or_system: bool) -> Option<Loose> 
             allowed.into_iter().find(|sid| sid != user && !sid.is_above()).map(Loose::Reaches)
         }
     }
+}
+
+/// Whether the label that the system says of a file keeps programs of less than medium integrity from reading and
+/// writing it.
+pub(crate) fn keeps_low_out(bytes: &[u8]) -> bool {
+    label(bytes).is_some_and(|(mask, level)| {
+        mask & NO_READ_OR_WRITE_UP == NO_READ_OR_WRITE_UP && level >= u32::from_le_bytes([0, 0x20, 0, 0])
+    })
+}
+
+/// What a file's label refuses, and below which level.
+fn label(bytes: &[u8]) -> Option<(u32, u32)> {
+    let half = |at: usize| bytes.get(at..at.checked_add(2)?)?.try_into().ok().map(u16::from_le_bytes);
+    let word = |at: usize| bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_le_bytes);
+    let at = usize::try_from(word(12)?).ok()?;
+    if half(2)? & SACL_PRESENT == 0 || at < HEADER {
+        return None;
+    }
+    let mut entry = at.checked_add(8)?;
+    for _ in 0..half(at.checked_add(4)?)? {
+        let (kind, length) = (*bytes.get(entry)?, usize::from(half(entry.checked_add(2)?)?));
+        if kind == LABEL {
+            // One number after the authority of labels.
+            let is_label = bytes.get(entry + 8..entry + 16)? == &MEDIUM[..8];
+            return is_label.then_some((word(entry + 4)?, word(entry + 16)?));
+        }
+        entry = entry.checked_add(length.max(4))?;
+    }
+    None
 }
 
 fn is_owner(owner: &Sid, user: &Sid, or_system: bool) -> bool {
@@ -183,7 +241,7 @@ mod tests {
     }
 
     fn bytes(descriptor: &Descriptor) -> Vec<u8> {
-        descriptor.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
+        descriptor.bytes()
     }
 
     /// Mine, with one more entry in the list.
@@ -258,19 +316,35 @@ mod tests {
         assert!(judge(&owned(ADMINISTRATORS), &me(), false).is_none());
     }
 
+    #[test]
+    fn a_label_is_read_as_it_is_made_and_no_weaker_one_for_it() {
+        let made = bytes(&Descriptor::labelled(&me()));
+        assert_eq!(judge(&made, &me(), false), None, "the list of access is the same");
+        assert!(keeps_low_out(&made));
+        assert!(!keeps_low_out(&bytes(&Descriptor::private(&me(), true))));
+        let at = made.len() - 16;
+        assert_eq!(made[at..at + 4], 3u32.to_le_bytes());
+        for (place, value) in [(at, 1), (at, 2), (at + 13, 0x10), (2, 0x04), (at - 4, 0x02)] {
+            let mut weaker = made.clone();
+            weaker[place] = value;
+            assert!(!keeps_low_out(&weaker), "byte {place}");
+        }
+        (0..made.len()).for_each(|length| assert!(!keeps_low_out(&made[..length]), "cut at {length}"));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
-            let _ = judge(&bytes, &me(), true);
+            let _ = (judge(&bytes, &me(), true), keeps_low_out(&bytes));
         }
 
         #[test]
-        fn no_change_makes_the_reader_panic(at in 0usize..84, byte: u8) {
-            let mut made = bytes(&Descriptor::private(&me(), true));
+        fn no_change_makes_the_reader_panic(at in 0usize..112, byte: u8) {
+            let mut made = bytes(&Descriptor::labelled(&me()));
             if let Some(place) = made.get_mut(at) {
                 *place = byte;
             }
-            let _ = judge(&made, &me(), true);
+            let _ = (judge(&made, &me(), true), keeps_low_out(&made));
         }
     }
 }

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use crate::VaultError;
 
 #[cfg(any(windows, test))]
+mod advice;
+#[cfg(any(windows, test))]
 mod descriptor;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
@@ -55,8 +57,17 @@ impl Drop for Remains {
 
 /// Takes an exclusive lock on a file, waiting for as long as the database would.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
+    wait_for(|| system::try_lock(file))
+}
+
+/// Takes a lock that others can have too.
+fn lock_shared(file: &File) -> io::Result<()> {
+    wait_for(|| system::try_lock_shared(file))
+}
+
+fn wait_for(taken: impl Fn() -> io::Result<bool>) -> io::Result<()> {
     let begun = std::time::Instant::now();
-    while !system::try_lock(file)? {
+    while !taken()? {
         if begun.elapsed() >= crate::db::PATIENCE {
             return Err(io::ErrorKind::WouldBlock.into());
         }

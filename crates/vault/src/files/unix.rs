@@ -108,13 +108,24 @@ impl Dir {
         Ok(rustix::fs::linkat(&self.handle, name, &self.handle, second, AtFlags::empty())?)
     }
 
+    /// Moves a file of another directory over the one of the name here, once `before` is done.
+    pub(crate) fn take_over(
+        &self,
+        from: &Self,
+        name: &str,
+        mut before: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        before()?;
+        self.take(from, name, true)
+    }
+
     /// Renames a file in it.
     pub(crate) fn rename(&self, old: &str, new: &str) -> io::Result<()> {
         move_file(&self.handle, OsStr::new(old), &self.handle, OsStr::new(new), true)
     }
 
     /// Nothing: a file that is open can be replaced.
-    pub(crate) fn wait_until_replaceable(&self, _name: &str) -> io::Result<()> {
+    pub(crate) fn wait_until_replaceable(&self, _names: &[&str]) -> io::Result<()> {
         Ok(())
     }
 
@@ -123,20 +134,38 @@ impl Dir {
         Ok(rustix::fs::fsync(&self.handle)?)
     }
 
-    /// Keeps other processes from making or replacing the vault in it until the guard is dropped.
+    /// Keeps other processes from making, replacing or opening the vault in it until the guard is dropped.
     pub(crate) fn hold(&self) -> Result<File, VaultError> {
+        self.locked(super::lock)
+    }
+
+    /// Waits until nobody holds it, and keeps others from that until the guard is dropped.
+    pub(crate) fn enter(&self) -> Result<File, VaultError> {
+        self.locked(super::lock_shared)
+    }
+
+    fn locked(&self, lock: fn(&File) -> io::Result<()>) -> Result<File, VaultError> {
         let failed = |error: io::Error| VaultError::io(self.path.display().to_string(), error);
         // A description of its own: a lock on a duplicate would be shared within the process.
         let fresh = rustix::fs::openat(&self.handle, ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let fresh = File::from(fresh.map_err(|error| failed(error.into()))?);
-        super::lock(&fresh).map_err(failed)?;
+        lock(&fresh).map_err(failed)?;
         Ok(fresh)
     }
 }
 
 /// Takes an exclusive lock on a file without waiting; says whether it did.
 pub(super) fn try_lock(file: &File) -> io::Result<bool> {
-    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+    try_flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+}
+
+/// The same, a lock that others can have too.
+pub(super) fn try_lock_shared(file: &File) -> io::Result<bool> {
+    try_flock(file, rustix::fs::FlockOperation::NonBlockingLockShared)
+}
+
+fn try_flock(file: &File, operation: rustix::fs::FlockOperation) -> io::Result<bool> {
+    match rustix::fs::flock(file, operation) {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
         done => Ok(done.map(|()| true)?),
     }

@@ -22,7 +22,8 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 
 use super::Found;
-use super::descriptor::{Descriptor, Loose, Sid, judge};
+use super::advice::in_words;
+use super::descriptor::{Descriptor, Sid, judge, keeps_low_out};
 use crate::VaultError;
 use crate::db::PATIENCE;
 use crate::windows::{file, user};
@@ -43,7 +44,7 @@ const LOCK: &str = "lock";
 /// An open private directory.
 pub(crate) struct Dir {
     /// Keeps the path what it is.
-    _pin: File,
+    pin: File,
     path: PathBuf,
 }
 
@@ -63,7 +64,7 @@ impl Dir {
         }
         let path = file::path(&pin).map_err(failed)?;
         // As people write it, where that leads to the same file.
-        Ok(Self { _pin: pin, path: dunce::simplified(&path).to_owned() })
+        Ok(Self { pin, path: dunce::simplified(&path).to_owned() })
     }
 
     /// The same, made for this user alone (parents too) when it is not there.
@@ -107,7 +108,17 @@ impl Dir {
 
     /// Moves a file of another directory here. With `replace`, over what has the name.
     pub(crate) fn take(&self, from: &Self, name: &str, replace: bool) -> io::Result<()> {
-        move_file(&from.path.join(name), &self.path.join(name), replace)
+        move_file(&from.path.join(name), &self.path.join(name), replace, || Ok(()))
+    }
+
+    /// Moves a file of another directory over the one of the name here; `before` is done before each try.
+    pub(crate) fn take_over(
+        &self,
+        from: &Self,
+        name: &str,
+        before: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        move_file(&from.path.join(name), &self.path.join(name), true, before)
     }
 
     /// Gives a file in it a second name.
@@ -117,13 +128,13 @@ impl Dir {
 
     /// Renames a file in it.
     pub(crate) fn rename(&self, old: &str, new: &str) -> io::Result<()> {
-        move_file(&self.path.join(old), &self.path.join(new), true)
+        move_file(&self.path.join(old), &self.path.join(new), true, || Ok(()))
     }
 
-    /// Waits, for as long as the database would, until nobody has a file open: only then can it be replaced.
-    pub(crate) fn wait_until_replaceable(&self, name: &str) -> io::Result<()> {
-        let (path, begun) = (self.path.join(name), Instant::now());
-        while is_open(&path) {
+    /// Waits, for as long as the database would, until nobody has one of the files open: only then can it be replaced.
+    pub(crate) fn wait_until_replaceable(&self, names: &[&str]) -> io::Result<()> {
+        let begun = Instant::now();
+        while names.iter().any(|name| is_open(&self.path.join(name))) {
             if begun.elapsed() >= PATIENCE {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -137,15 +148,29 @@ impl Dir {
         sync_directory(&self.path)
     }
 
-    /// Keeps other processes from making or replacing the vault in it until the guard is dropped.
+    /// Keeps other processes from making, replacing or opening the vault in it until the guard is dropped.
     pub(crate) fn hold(&self) -> Result<File, VaultError> {
+        self.locked(super::lock)
+    }
+
+    /// Waits until nobody holds it, and keeps others from that until the guard is dropped.
+    pub(crate) fn enter(&self) -> Result<File, VaultError> {
+        self.locked(super::lock_shared)
+    }
+
+    /// Whether the system keeps programs of less than medium integrity from reading and writing in it, read back.
+    pub(crate) fn is_labelled(&self) -> io::Result<bool> {
+        Ok(keeps_low_out(&file::label(&self.pin)?))
+    }
+
+    fn locked(&self, lock: fn(&File) -> io::Result<()>) -> Result<File, VaultError> {
         let failed = |error: io::Error| VaultError::io(self.path.display().to_string(), error);
         let held = match self.create(LOCK) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.file(LOCK, true),
             made => made,
         };
         let held = held.map_err(failed)?;
-        super::lock(&held).map_err(failed)?;
+        lock(&held).map_err(failed)?;
         Ok(held)
     }
 }
@@ -153,7 +178,16 @@ impl Dir {
 /// Takes an exclusive lock on a file without waiting; says whether it did. Until it is given back nobody else reads or
 /// writes the file.
 pub(super) fn try_lock(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
+    taken(file.try_lock())
+}
+
+/// The same, a lock that others can have too.
+pub(super) fn try_lock_shared(file: &File) -> io::Result<bool> {
+    taken(file.try_lock_shared())
+}
+
+fn taken(tried: Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),
@@ -177,7 +211,7 @@ pub(crate) fn check_private(file: &File, or_root: bool) -> io::Result<Option<Str
 
 /// Renames a file without replacing anything.
 pub(crate) fn rename_new(old: &Path, new: &Path) -> io::Result<()> {
-    move_file(&verbatim(old)?, &verbatim(new)?, false)
+    move_file(&verbatim(old)?, &verbatim(new)?, false, || Ok(()))
 }
 
 /// Which file an open one is.
@@ -254,12 +288,18 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(2));
 }
 
-/// Renames; while the file that has the new name is open, waits for as long as the database would.
-fn move_file(old: &Path, new: &Path, replace: bool) -> io::Result<()> {
+/// Renames; while the file that has the new name is open, waits for as long as the database would. `before` is done
+/// before each try.
+fn move_file(
+    old: &Path,
+    new: &Path,
+    replace: bool,
+    mut before: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
     let begun = Instant::now();
     let mut seen_in_use = begun;
     loop {
-        let error = match file::rename(old, new, replace) {
+        let error = match before().and_then(|()| file::rename(old, new, replace)) {
             Err(error) if is_passing(&error) => error,
             done => return done,
         };
@@ -294,7 +334,14 @@ fn create_directories(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         create_directories(parent)?;
     }
-    match file::create_directory(&verbatim(path)?, &Descriptor::private(me()?, true)) {
+    let (path, me) = (verbatim(path)?, me()?);
+    let made = match file::create_directory(&path, &Descriptor::labelled(me)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        // A file system, or a caller of low integrity, that takes no label.
+        Err(_) => file::create_directory(&path, &Descriptor::private(me, true)),
+        done => done,
+    };
+    match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         done => done,
     }
@@ -323,7 +370,7 @@ fn refusal(file: &File, kind: Kind, or_system: bool) -> io::Result<Option<String
     }
     let me = me()?;
     let Some(loose) = judge(&file::security(file)?, me, or_system) else { return Ok(None) };
-    Ok(Some(in_words(&loose, me, &file::path(file)?, kind)))
+    Ok(Some(in_words(&loose, me, &file::path(file)?, kind == Kind::Directory)))
 }
 
 fn not_plain(attributes: u32, is_dir: bool, kind: Kind) -> Option<&'static str> {
@@ -334,27 +381,6 @@ fn not_plain(attributes: u32, is_dir: bool, kind: Kind) -> Option<&'static str> 
         Kind::File if is_dir => Some("it is not a regular file"),
         Kind::Directory if !is_dir => Some("it is not a directory"),
         _ => None,
-    }
-}
-
-/// What is wrong with a file's access, and the command that repairs it.
-fn in_words(loose: &Loose, me: &Sid, path: &Path, kind: Kind) -> String {
-    let path = path.to_string_lossy();
-    let path = path.strip_prefix(r"\\?\").unwrap_or(&path);
-    let inherits = if kind == Kind::Directory { "(OI)(CI)" } else { "" };
-    let mine = format!("/inheritance:r /grant:r *{me}:{inherits}F");
-    match loose {
-        Loose::Owner(owner) => {
-            format!("it belongs to {owner}, not to this user ({me}): if it is yours, takeown /F \"{path}\"")
-        }
-        Loose::Open => format!("everybody can reach it: icacls \"{path}\" {mine}"),
-        Loose::Reaches(who) => {
-            format!("others can reach it ({who}): icacls \"{path}\" {mine} /remove:g *{who}")
-        }
-        Loose::Unknown => format!(
-            "who can reach it is said in a form that envseal does not know: icacls \"{path}\" /reset, then icacls \
-             \"{path}\" {mine}"
-        ),
     }
 }
 
@@ -397,10 +423,28 @@ mod tests {
         let me = me().unwrap();
         assert!(why.contains("others can reach it (S-1-1-0): icacls \""), "{why}");
         assert!(
-            why.contains(&format!("/inheritance:r /grant:r *{me}:(OI)(CI)F /remove:g *S-1-1-0")),
+            why.contains(&format!("/inheritance:r /grant:r \"*{me}:(OI)(CI)F\" /remove:g \"*S-1-1-0\"")),
             "{why}"
         );
         assert!(!why.contains(r"\\?\"), "{why}");
+    }
+
+    /// Wine has no labels; what is asked for is tested at the descriptor.
+    #[test]
+    #[allow(clippy::print_stdout, reason = "what a system cannot do is said")]
+    fn a_label_is_said_to_be_there_where_the_system_gives_it_back_only() {
+        let top = tempfile::tempdir().unwrap();
+        let dir = Dir::open_or_create(&top.path().join("d")).unwrap();
+        let plain = top.path().join("plain");
+        file::create_directory(&verbatim(&plain).unwrap(), &Descriptor::private(me().unwrap(), true))
+            .unwrap();
+        assert!(!Dir::open(&plain).unwrap().is_labelled().unwrap());
+        if !dir.is_labelled().unwrap() {
+            println!("SKIPPED: this system keeps no integrity labels");
+            return;
+        }
+        let made = dir.create("f").unwrap();
+        assert!(keeps_low_out(&file::label(&made).unwrap()), "files in it have it too");
     }
 
     #[test]

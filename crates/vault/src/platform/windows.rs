@@ -12,13 +12,13 @@ pub(crate) fn machine() -> Vec<u8> {
     id
 }
 
-/// The state directory, `%LOCALAPPDATA%\envseal-state`; there is none of the login.
+/// The state directory, `envseal-state` in the same place as the vault's; there is none of the login.
 pub(crate) fn note_directories() -> (Option<PathBuf>, Option<PathBuf>) {
     (user::local_data().ok().map(|dir| dir.join("envseal-state")), None)
 }
 
-/// The directory of the vault where nothing else is said: `%LOCALAPPDATA%\envseal`, as Windows knows it for this user
-/// (`FOLDERID_LocalAppData`) whatever the environment says.
+/// The directory of the vault where nothing else is said: `envseal` in `FOLDERID_LocalAppData`. The variable
+/// `LOCALAPPDATA` does not matter; `USERPROFILE` does, and so does the user's part of the registry.
 ///
 /// An error when Windows knows none.
 pub fn default_directory() -> io::Result<PathBuf> {

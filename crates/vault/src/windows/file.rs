@@ -12,7 +12,8 @@ use windows_sys::Win32::Foundation::{
     ERROR_INSUFFICIENT_BUFFER, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Security::{
-    DACL_SECURITY_INFORMATION, GetKernelObjectSecurity, OWNER_SECURITY_INFORMATION, SECURITY_ATTRIBUTES,
+    DACL_SECURITY_INFORMATION, GetKernelObjectSecurity, LABEL_SECURITY_INFORMATION,
+    OWNER_SECURITY_INFORMATION, SECURITY_ATTRIBUTES,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_FLAG_OPEN_REPARSE_POINT, FILE_ID_INFO, FILE_SHARE_DELETE,
@@ -74,6 +75,15 @@ pub(crate) fn rename(old: &Path, new: &Path, replace: bool) -> io::Result<()> {
 
 /// Owner and list of access of an open file, as the system gives them: a self-relative descriptor.
 pub(crate) fn security(file: &File) -> io::Result<Vec<u8>> {
+    descriptor(file, OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION)
+}
+
+/// The integrity label of an open file, in a descriptor of the same form.
+pub(crate) fn label(file: &File) -> io::Result<Vec<u8>> {
+    descriptor(file, LABEL_SECURITY_INFORMATION)
+}
+
+fn descriptor(file: &File, what: u32) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0u8; 512];
     loop {
         let mut needed = 0;
@@ -81,7 +91,7 @@ pub(crate) fn security(file: &File) -> io::Result<Vec<u8>> {
         let result = done(unsafe {
             GetKernelObjectSecurity(
                 file.as_raw_handle(),
-                OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION,
+                what,
                 bytes.as_mut_ptr().cast(),
                 bytes.len() as u32,
                 &mut needed,
@@ -144,7 +154,8 @@ pub(crate) fn set_security(path: &Path, security: &Descriptor) -> io::Result<()>
 mod tests {
     use windows_sys::Win32::Foundation::LocalFree;
     use windows_sys::Win32::Security::Authorization::{
-        ConvertSecurityDescriptorToStringSecurityDescriptorW, SDDL_REVISION_1,
+        ConvertSecurityDescriptorToStringSecurityDescriptorW,
+        ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
     };
 
     use super::*;
@@ -176,7 +187,43 @@ mod tests {
     fn what_is_asked_for_is_the_user_alone_and_nothing_inherited() {
         let me = user::sid().unwrap();
         assert_eq!(in_sddl(&Descriptor::private(&me, false)), format!("O:{me}D:P(A;;FA;;;{me})"));
-        assert_eq!(in_sddl(&Descriptor::private(&me, true)), format!("O:{me}D:P(A;OICI;FA;;;{me})"));
+        for made in [Descriptor::private(&me, true), Descriptor::labelled(&me)] {
+            assert_eq!(in_sddl(&made), format!("O:{me}D:P(A;OICI;FA;;;{me})"));
+        }
+    }
+
+    /// What is said in its language, as the system itself writes it down.
+    fn of_sddl(text: &str) -> Vec<u8> {
+        let text = wide(std::ffi::OsStr::new(text)).unwrap();
+        let (mut made, mut length) = (ptr::null_mut(), 0);
+        // SAFETY: the text ends with a zero; a pointer and a number are written.
+        done(unsafe {
+            ConvertStringSecurityDescriptorToSecurityDescriptorW(
+                text.as_ptr(),
+                SDDL_REVISION_1,
+                &mut made,
+                &mut length,
+            )
+        })
+        .unwrap();
+        // SAFETY: the call succeeded: as many bytes are there.
+        let bytes = unsafe { std::slice::from_raw_parts(made.cast::<u8>(), length as usize) }.to_vec();
+        // SAFETY: documented to be freed so; nothing points at it any more.
+        unsafe { LocalFree(made.cast()) };
+        bytes
+    }
+
+    #[test]
+    fn the_label_that_is_asked_for_is_the_one_of_the_documents() {
+        let made = Descriptor::labelled(&user::sid().unwrap()).bytes();
+        // Where the list is, how long it is.
+        let list = |bytes: &[u8]| {
+            let at = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+            let length = usize::from(u16::from_le_bytes([bytes[at + 2], bytes[at + 3]]));
+            bytes[at..at + length].to_vec()
+        };
+        assert_eq!(list(&made), list(&of_sddl("S:(ML;OICI;NRNW;;;ME)")));
+        assert_ne!(list(&made), list(&of_sddl("S:(ML;OICI;NW;;;ME)")));
     }
 
     #[test]

@@ -51,7 +51,11 @@ pub(crate) fn sid() -> io::Result<Sid> {
     found.ok_or_else(|| io::Error::other("Windows does not say which user this is"))
 }
 
-/// The user's directory for data of this machine (`%LOCALAPPDATA%`), whatever the environment says.
+/// The user's directory for data of this machine, as the shell knows it (`FOLDERID_LocalAppData`).
+///
+/// The variable `LOCALAPPDATA` does not matter. But the shell takes the place from the user's part of the registry
+/// (User Shell Folders), in the words `%USERPROFILE%\AppData\Local`: whoever writes there, or starts this program with
+/// another `USERPROFILE`, moves it, and both are within reach of every program of the user.
 pub(crate) fn local_data() -> io::Result<PathBuf> {
     let mut path = ptr::null_mut();
     // SAFETY: the id is a constant; a pointer is written to `path`, which is freed below whatever the result.

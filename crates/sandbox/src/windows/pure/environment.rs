@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 
-/// A variable: name and value in UTF-16.
-pub(crate) type Variable = (Vec<u16>, Vec<u16>);
+use zeroize::Zeroizing;
+
+/// A variable: name and value in UTF-16, the value overwritten when it is dropped.
+pub(crate) type Variable = (Vec<u16>, Zeroizing<Vec<u16>>);
 
 /// Why there is no such block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub(crate) enum Invalid {
 pub(crate) fn block(
     mut variables: Vec<Variable>,
     compare: impl Fn(&[u16], &[u16]) -> Ordering,
-) -> Result<Vec<u16>, Invalid> {
+) -> Result<Zeroizing<Vec<u16>>, Invalid> {
     for (name, value) in &variables {
         if name.contains(&0) || value.contains(&0) {
             return Err(Invalid::Nul);
@@ -31,7 +33,7 @@ pub(crate) fn block(
     variables.sort_by(|(a, _), (b, _)| compare(a, b));
     let length = variables.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
     // No growth, which would leave a copy of the values behind.
-    let mut block = Vec::with_capacity(length + 2);
+    let mut block = Zeroizing::new(Vec::with_capacity(length + 2));
     for (name, value) in &variables {
         block.extend_from_slice(name);
         block.push(u16::from(b'='));
@@ -42,19 +44,7 @@ pub(crate) fn block(
         block.push(0);
     }
     block.push(0);
-    for (_, value) in &mut variables {
-        erase(value);
-    }
     Ok(block)
-}
-
-/// Overwrites what held a value.
-pub(crate) fn erase(units: &mut [u16]) {
-    for unit in &mut *units {
-        *unit = 0;
-    }
-    // The write must happen, although nobody reads the memory again.
-    std::hint::black_box(units);
 }
 
 #[cfg(test)]
@@ -71,7 +61,7 @@ mod tests {
     }
 
     fn made(variables: &[(&str, &str)]) -> Result<String, Invalid> {
-        let variables = variables.iter().map(|(name, value)| (units(name), units(value))).collect();
+        let variables = variables.iter().map(|(name, value)| (units(name), units(value).into())).collect();
         block(variables, without_case).map(|block| String::from_utf16(&block).expect("text"))
     }
 

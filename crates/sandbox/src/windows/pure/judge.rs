@@ -17,8 +17,10 @@ pub(crate) struct Facts {
     pub(crate) job: Option<Job>,
     pub(crate) creation: Creation,
     pub(crate) token: Result<Token, String>,
-    /// Why there is no container, where one was asked for.
-    pub(crate) container_refused: Option<String>,
+    /// The program's container, or why there is none.
+    pub(crate) profile: Result<Profile, String>,
+    /// The rights that another process of this user gets to the supervisor and its threads, by trying.
+    pub(crate) supervisor: Result<Vec<&'static str>, String>,
     /// The rights that another process of this user gets to the process or its first thread, by trying.
     pub(crate) open_to_user: Result<Vec<&'static str>, String>,
     /// The rights that the program's token would get to the supervisor.
@@ -40,14 +42,32 @@ pub(crate) struct Facts {
 pub(crate) struct Creation {
     /// Whether an inheritable handle that was not on the list stayed outside.
     pub(crate) only_listed: Result<(), String>,
-    /// What the handle of the image is worth.
+    /// What the bytes of the program, and of what it opens by path, are worth.
     pub(crate) image: Given,
-    /// Whether this user can put libraries beside the program.
-    pub(crate) libraries_open: bool,
     /// Whether the program has the caller's console.
     pub(crate) shares_console: bool,
-    /// Whether it ran before: a process that was attached to.
-    pub(crate) ran_before: bool,
+    /// How it got into its job.
+    pub(crate) birth: Birth,
+}
+
+/// How a process gets into its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Birth {
+    /// `PROC_THREAD_ATTRIBUTE_JOB_LIST`: it is never outside.
+    InJob,
+    /// AssignProcessToJobObject while it is suspended, where the list is refused.
+    Assigned,
+    /// The same while it runs: somebody else made it.
+    Attached,
+}
+
+/// The container that a program is made in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Profile {
+    /// Whether its profile was there before.
+    pub(crate) existed: bool,
+    /// Whether it is let through to the services of this machine.
+    pub(crate) loopback: Result<bool, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +92,9 @@ pub(crate) struct Token {
 pub(crate) const LOW: u32 = 0x1000;
 pub(crate) const MEDIUM: u32 = 0x2000;
 
+const ASSIGNED: &str = "it was put into its job after it was made, suspended: had the supervisor ended in between, \
+                        it would be outside";
+const ATTACHED: &str = "what it started before it was attached to is outside of the job";
 const NO_JOB: &str = "tier none is a plain process without a job";
 const OWN_TOKEN: &str = "the program has its user's own token; this begins with tier lockdown";
 
@@ -95,7 +118,7 @@ pub(crate) fn judge(facts: &Facts) -> Vec<(Guarantee, Given)> {
         Guarantee::H3 => facts.is_mitigated(),
         Guarantee::L1 => facts.stays_alone(),
         Guarantee::L2 => facts.has_no_network(),
-        Guarantee::L3 => facts.in_container("files are open as to its user"),
+        Guarantee::L3 => facts.opens_its_own_only(),
         Guarantee::L4 => facts.touches_no_desktop(),
         Guarantee::L5 => facts.is_bounded(),
         Guarantee::L6 => facts.is_unreadable(),
@@ -129,12 +152,29 @@ impl Facts {
     }
 
     fn dies_with_supervisor(&self) -> Given {
-        match self.job_with(KILL_ON_JOB_CLOSE) {
-            Ok(_) if self.creation.ran_before => {
-                Given::Guarded("what it started before it was attached to is outside of the job".into())
+        if let Err(why) = self.job_with(KILL_ON_JOB_CLOSE) {
+            return Given::No(why);
+        }
+        match self.creation.birth {
+            Birth::InJob => Given::Guarded(format!("{}, the job's handle too", self.supervisor_is_open())),
+            Birth::Assigned => Given::Guarded(ASSIGNED.into()),
+            Birth::Attached => Given::Guarded(ATTACHED.into()),
+        }
+    }
+
+    /// Why what the supervisor holds is not its alone: the start of a sentence, before what that is.
+    fn supervisor_is_open(&self) -> String {
+        match &self.supervisor {
+            Ok(rights) if rights.is_empty() => "who started the supervisor, or opened it before it closed \
+                                                itself, can take what it holds"
+                .into(),
+            Ok(rights) => format!(
+                "the supervisor is open to its user's processes ({}), which can take what it holds",
+                rights.join(", ")
+            ),
+            Err(why) => {
+                format!("whether others open the supervisor and take what it holds is not known ({why})")
             }
-            Ok(_) => Given::Yes,
-            Err(why) => Given::No(why),
         }
     }
 
@@ -146,8 +186,10 @@ impl Facts {
         if found.flags & (BREAKAWAY_OK | SILENT_BREAKAWAY_OK) != 0 {
             return Given::No(format!("the job lets processes out: limits {:#x}", found.flags));
         }
-        if self.creation.ran_before {
-            return Given::No("what it started before it was attached to is outside of the job".into());
+        match self.creation.birth {
+            Birth::Attached => return Given::No(ATTACHED.into()),
+            Birth::Assigned => return Given::Guarded(ASSIGNED.into()),
+            Birth::InJob => {}
         }
         match self.token {
             Ok(token) if token.is_container => Given::Yes,
@@ -170,14 +212,14 @@ impl Facts {
     }
 
     fn has_the_declared_only(&self) -> Given {
-        if self.creation.ran_before {
+        if self.creation.birth == Birth::Attached {
             return Given::No("it was started by someone else".into());
         }
         self.creation.only_listed.clone().map_or_else(Given::No, |()| Given::Yes)
     }
 
     fn gains_nothing(&self) -> Given {
-        if self.tier == Tier::None || self.creation.ran_before {
+        if self.tier == Tier::None || self.creation.birth == Birth::Attached {
             return Given::No("the program has its caller's token".into());
         }
         let token = match &self.token {
@@ -200,23 +242,17 @@ impl Facts {
     }
 
     fn is_what_was_approved(&self) -> Given {
-        if self.creation.ran_before {
+        if self.creation.birth == Birth::Attached {
             return Given::No("it was started by someone else".into());
         }
-        match &self.creation.image {
-            Given::Yes if self.creation.libraries_open => Given::Guarded(
-                "libraries beside the program are not pinned, and this user can write in its directory"
-                    .into(),
-            ),
-            given => given.clone(),
-        }
+        self.creation.image.clone()
     }
 
     fn in_container(&self, what_else: &str) -> Given {
         match &self.token {
             Ok(token) if token.is_container => Given::Yes,
             Ok(_) => {
-                let why = self.container_refused.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                let why = self.profile.as_ref().err().map(|why| format!(" ({why})")).unwrap_or_default();
                 Given::No(format!("the program is in no AppContainer{why}: {what_else}"))
             }
             Err(why) => Given::No(why.clone()),
@@ -228,7 +264,31 @@ impl Facts {
             Ok(token) if token.is_container && token.capabilities > 0 => {
                 Given::No(format!("its container has {} capabilities", token.capabilities))
             }
-            _ => self.in_container("the network is open"),
+            _ => match (self.in_container("the network is open"), &self.profile) {
+                (Given::Yes, Ok(Profile { loopback: Ok(false), .. })) => Given::Yes,
+                (Given::Yes, Ok(Profile { loopback: Ok(true), .. })) => Given::No(
+                    "its container is let through to the services of this machine (CheckNetIsolation \
+                     LoopbackExempt -d takes it off that list)"
+                        .into(),
+                ),
+                (Given::Yes, Ok(Profile { loopback: Err(why), .. }) | Err(why)) => Given::Guarded(format!(
+                    "whether its container is let through to the services of this machine is not known ({why})"
+                )),
+                (given, _) => given,
+            },
+        }
+    }
+
+    fn opens_its_own_only(&self) -> Given {
+        match (self.in_container("files are open as to its user"), &self.profile) {
+            (Given::Yes, Ok(Profile { existed: false, .. })) => Given::Yes,
+            (Given::Yes, Ok(Profile { existed: true, .. })) => Given::Guarded(
+                "its container's profile was there before: it finds there what earlier runs, or anybody else of \
+                 its user, left"
+                    .into(),
+            ),
+            (Given::Yes, Err(why)) => Given::Guarded(format!("what its container holds is not known ({why})")),
+            (given, _) => given,
         }
     }
 
@@ -239,7 +299,11 @@ impl Facts {
                 Given::No(format!("its token gets {} to the supervisor", rights.join(", ")))
             }
             Ok(_) => match &self.token {
-                Ok(token) if token.is_container && token.integrity <= LOW => Given::Yes,
+                Ok(token) if token.is_container && token.integrity <= LOW => Given::Guarded(
+                    "asked over the supervisor, to which its token gets no right; from other processes its low \
+                     integrity and its container keep it, and that is not asked"
+                        .into(),
+                ),
                 Ok(token) if token.integrity <= LOW => Given::Guarded(
                     "it shares the namespace of named objects with its user's processes".into(),
                 ),
@@ -311,7 +375,10 @@ impl Facts {
 
     fn is_unreadable(&self) -> Given {
         match &self.open_to_user {
-            Ok(rights) if rights.is_empty() => Given::Yes,
+            Ok(rights) if rights.is_empty() => Given::Guarded(format!(
+                "{}, its memory with what the program was given too",
+                self.supervisor_is_open()
+            )),
             Ok(rights) => Given::No(format!("the user's processes get {} to it", rights.join(", "))),
             Err(why) => Given::No(why.clone()),
         }
@@ -335,19 +402,15 @@ mod tests {
             privileges: 0,
             is_administrator: false,
         };
-        let creation = Creation {
-            only_listed: Ok(()),
-            image: Given::Yes,
-            libraries_open: false,
-            shares_console: false,
-            ran_before: false,
-        };
+        let creation =
+            Creation { only_listed: Ok(()), image: Given::Yes, shares_console: false, birth: Birth::InJob };
         Facts {
             tier,
             job,
             creation,
             token: Ok(token),
-            container_refused: None,
+            profile: Ok(Profile { existed: false, loopback: Ok(false) }),
+            supervisor: Ok(Vec::new()),
             open_to_user: Ok(Vec::new()),
             reaches_supervisor: Ok(Vec::new()),
             reaches_hidden: Ok(Vec::new()),
@@ -465,7 +528,7 @@ mod tests {
     #[test]
     fn a_process_that_was_attached_to_is_nobodys_choice() {
         use Guarantee::{H1, H2, H3, N2, N4, N5, N6};
-        let attached = with(Tier::Hardened, |facts| facts.creation.ran_before = true);
+        let attached = with(Tier::Hardened, |facts| facts.creation.birth = Birth::Attached);
         assert_eq!(attached, [N2, N4, N5, N6, H1, H2, H3]);
     }
 
@@ -477,9 +540,46 @@ mod tests {
             judge(&facts).into_iter().find(|(name, _)| *name == wanted).map(|(_, given)| given)
         };
         assert_eq!(given(|_| (), Guarantee::N6), Some(Given::Yes));
-        let open = given(|facts| facts.creation.libraries_open = true, Guarantee::N6);
-        assert!(matches!(open, Some(Given::Guarded(why)) if why.contains("libraries")));
+        let weak = Given::Guarded("libraries".into());
+        let open = given(|facts| facts.creation.image = Given::Guarded("libraries".into()), Guarantee::N6);
+        assert_eq!(open, Some(weak));
         let console = given(|facts| facts.creation.shares_console = true, Guarantee::L4);
         assert!(matches!(console, Some(Given::Guarded(why)) if why.contains("console")));
+        let over = given(|_| (), Guarantee::H1);
+        assert!(matches!(over, Some(Given::Guarded(why)) if why.starts_with("asked over the supervisor")));
+        for wanted in [Guarantee::N1, Guarantee::L6] {
+            let closed = given(|_| (), wanted);
+            assert!(matches!(closed, Some(Given::Guarded(why)) if why.contains("before it closed itself")));
+            let open = given(|facts| facts.supervisor = Ok(vec!["PROCESS_DUP_HANDLE"]), wanted);
+            assert!(matches!(open, Some(Given::Guarded(why)) if why.contains("(PROCESS_DUP_HANDLE)")));
+            let unknown = given(|facts| facts.supervisor = Err("error 5".into()), wanted);
+            assert!(matches!(unknown, Some(Given::Guarded(why)) if why.contains("(error 5)")));
+        }
+        assert_eq!(given(|_| (), Guarantee::N2), Some(Given::Yes));
+        for wanted in [Guarantee::N1, Guarantee::N2] {
+            let later = given(|facts| facts.creation.birth = Birth::Assigned, wanted);
+            assert!(matches!(later, Some(Given::Guarded(why)) if why == ASSIGNED));
+        }
+    }
+
+    #[test]
+    fn what_a_container_brings_along_is_named() {
+        let given = |profile: Result<Profile, String>, wanted: Guarantee| {
+            let facts = Facts { profile, ..facts(Tier::Lockdown) };
+            judge(&facts).into_iter().find(|(name, _)| *name == wanted).map(|(_, given)| given)
+        };
+        let of = |existed, loopback| Ok(Profile { existed, loopback });
+        assert_eq!(given(of(false, Ok(false)), Guarantee::L2), Some(Given::Yes));
+        assert_eq!(given(of(false, Ok(false)), Guarantee::L3), Some(Given::Yes));
+        let before = given(of(true, Ok(false)), Guarantee::L3);
+        assert!(matches!(before, Some(Given::Guarded(why)) if why.contains("was there before")));
+        let exempt = given(of(false, Ok(true)), Guarantee::L2);
+        assert!(matches!(exempt, Some(Given::No(why)) if why.contains("LoopbackExempt")));
+        let unread = given(of(false, Err("error 5".into())), Guarantee::L2);
+        assert!(matches!(unread, Some(Given::Guarded(why)) if why.contains("error 5")));
+        for wanted in [Guarantee::L2, Guarantee::L3] {
+            let foreign = given(Err("started by someone else".into()), wanted);
+            assert!(matches!(foreign, Some(Given::Guarded(why)) if why.contains("someone else")));
+        }
     }
 }

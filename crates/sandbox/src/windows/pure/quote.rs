@@ -4,6 +4,8 @@
 //! them, and backslashes count only before a double quote. A program with rules of its own (cmd.exe) may
 //! read it otherwise.
 
+use zeroize::Zeroizing;
+
 /// The longest command line of `CreateProcessW`, its final NUL included.
 pub(crate) const LONGEST: usize = 32_767;
 
@@ -22,17 +24,22 @@ pub(crate) enum Unquotable {
 }
 
 /// The line for `name` as argument 0 and `arguments` after it, ended by a NUL.
-pub(crate) fn command_line(name: &[u16], arguments: &[Vec<u16>]) -> Result<Vec<u16>, Unquotable> {
+pub(crate) fn command_line<A: AsRef<[u16]>>(
+    name: &[u16],
+    arguments: &[A],
+) -> Result<Zeroizing<Vec<u16>>, Unquotable> {
     if name.contains(&QUOTE) {
         return Err(Unquotable::QuoteInName);
     }
-    let mut line = Vec::with_capacity(name.len() + 3);
+    // Room for the longest form of each, so that no growth leaves a copy behind.
+    let room = arguments.iter().map(|argument| 2 * argument.as_ref().len() + 3).sum::<usize>();
+    let mut line = Zeroizing::new(Vec::with_capacity(name.len() + 3 + room));
     line.push(QUOTE);
     line.extend_from_slice(name);
     line.push(QUOTE);
     for argument in arguments {
         line.push(u16::from(b' '));
-        push_argument(&mut line, argument);
+        push_argument(&mut line, argument.as_ref());
     }
     if line.contains(&0) {
         return Err(Unquotable::Nul);
@@ -121,9 +128,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_refused() {
-        assert_eq!(command_line(&units("a\"b"), &[]), Err(Unquotable::QuoteInName));
+        assert_eq!(command_line::<Vec<u16>>(&units("a\"b"), &[]), Err(Unquotable::QuoteInName));
         assert_eq!(command_line(&units("a"), &[vec![0]]), Err(Unquotable::Nul));
-        assert_eq!(command_line(&[0], &[]), Err(Unquotable::Nul));
+        assert_eq!(command_line::<Vec<u16>>(&[0], &[]), Err(Unquotable::Nul));
         let longest = vec![u16::from(b'x'); LONGEST - 5];
         assert_eq!(
             command_line(&units("a"), std::slice::from_ref(&longest)).map(|line| line.len()),
