@@ -118,7 +118,8 @@ impl Vault {
         Ok(Created { vault: Self::open_with(dir, witness)?, recovery })
     }
 
-    /// Opens the vault in `dir`, locked. Nothing is written, save for the last step of a restore that was killed before it.
+    /// Opens the vault in `dir`, locked. Nothing is written, save for the last step of a restore that was killed before
+    /// it, and on Windows the empty file by which openers and a restore keep out of each other's way.
     pub fn open(dir: &Path) -> Result<Self, VaultError> {
         Self::open_with(dir, Witness::of_platform())
     }

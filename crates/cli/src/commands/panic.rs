@@ -8,12 +8,15 @@ use crate::failure::{Failure, status};
 /// Records the panic, which withdraws every grant at the next unlock whatever happens to this process, ends every
 /// run, and withdraws the grants at once where the owner's passphrase was given.
 pub fn panic(context: &Context) -> Result<(), Failure> {
-    // Whatever is wrong with the vault, the runs are ended.
+    // First the runs, whatever is wrong with the vault or keeps it busy; then those that began meanwhile.
+    let dir = context.dir()?;
+    let first = envseal_engine::registry::end_all(&dir);
     let recorded = context.vault().and_then(|mut vault| {
         vault.panic()?;
         Ok(vault)
     });
-    let ended = envseal_engine::registry::end_all(&context.dir()?);
+    let then = envseal_engine::registry::end_all(&dir);
+    let ended = first.and_then(|first| Ok(first + then?));
     match &ended {
         Ok(ended) => context.done(format!("ended {ended} runs")),
         Err(error) => context.done(format!("ending the runs: {error}")),

@@ -24,8 +24,9 @@ const LARGEST: usize = 1 << 20;
 pub struct Leads {
     /// Canonical, each once.
     files: BTreeMap<PathBuf, Digest>,
-    /// The program is a shim: a file beside it says what it starts, and with which arguments.
-    pub shim: bool,
+    /// What runs stands in no file that is found: a shim's file gives arguments too, and a relative path depends on the
+    /// directory.
+    pub unclear: bool,
 }
 
 impl Leads {
@@ -38,7 +39,7 @@ impl Leads {
                 leads.settings(&directory, called.file_name().unwrap_or_default())?;
             }
         }
-        leads.shim = system::shim(&mut leads, image)?;
+        leads.unclear |= system::shim(&mut leads, image)?;
         Ok(leads)
     }
 

@@ -119,7 +119,7 @@ impl Identity {
                 (script, script_at, script_as) = (Some(file), Some(at), Some(given));
             }
             let leads = Leads::of(Path::new(called.as_os_str()), image.path())?;
-            let runs_others = leads.shim || interpreter::is_systems(image.path());
+            let runs_others = leads.unclear || interpreter::is_systems(image.path());
             return Ok(Self {
                 image,
                 called,
@@ -156,7 +156,7 @@ impl Identity {
         argv.extend_from_slice(args);
         let called = system::called(&interpreter);
         let leads = Leads::of(Path::new(called.as_os_str()), interpreter_image.path())?;
-        let arbitrary = arbitrary || leads.shim || interpreter::is_systems(interpreter_image.path());
+        let arbitrary = arbitrary || leads.unclear || interpreter::is_systems(interpreter_image.path());
         Ok(Self {
             called,
             image: interpreter_image,
@@ -179,7 +179,7 @@ impl Identity {
     pub fn rehash(&mut self) -> Result<(), IdentityError> {
         self.image.rehash()?;
         let leads = Leads::of(Path::new(self.called.as_os_str()), self.image.path())?;
-        self.arbitrary |= leads.shim;
+        self.arbitrary |= leads.unclear;
         self.leads = leads.files();
         if let Some(script) = &mut self.script {
             script.sha256 = hash_file(&script.path)

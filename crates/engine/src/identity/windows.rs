@@ -87,14 +87,30 @@ pub fn directories_of(_: &Path, image: &Path) -> Vec<PathBuf> {
     image.parent().map(Path::to_owned).into_iter().collect()
 }
 
-/// The interpreter of an environment is a launcher: it starts that of its own name in the directory that the settings
-/// call its home.
+/// The interpreter of an environment is a launcher: it starts another in the directory that the settings call its home,
+/// by the name with which the launcher was compiled, whatever it is called itself.
 pub fn follow(leads: &mut Leads, settings: &str, name: &OsStr) -> Result<(), IdentityError> {
-    for home in values(settings, "home").map(Path::new).filter(|home| home.is_absolute()) {
-        leads.take_program(&home.join(name))?;
+    for home in homes(settings) {
+        if !home.is_absolute() {
+            // Where that leads depends on the directory it is started in.
+            leads.unclear = true;
+            continue;
+        }
+        for name in [name, OsStr::new("python.exe"), OsStr::new("pythonw.exe")] {
+            leads.take_program(&home.join(name))?;
+        }
         beside(leads, home)?;
     }
     Ok(())
+}
+
+/// Every value of what may be read as the setting `home`: CPython's launcher takes the word wherever it stands first, in
+/// a remark too (`find_home_value` of PC/venvlauncher.c).
+fn homes(settings: &str) -> impl Iterator<Item = &Path> {
+    settings.match_indices("home").filter_map(|(at, word)| {
+        let value = settings[at + word.len()..].trim_start().strip_prefix('=')?;
+        Some(Path::new(value.trim_start().lines().next().unwrap_or_default().trim().trim_matches('"')))
+    })
 }
 
 /// `python._pth`, `python311._pth`: where Python then finds its modules, and nowhere else.
@@ -235,6 +251,16 @@ mod tests {
         expected.sort();
         assert_eq!(led_by(&identity), expected);
         assert!(resolve(path_of(&base, "tool.exe").as_str(), &[], "", &top).unwrap().leads.is_empty());
+        // The launcher starts the name that it was compiled with, from the first home that it finds in the text.
+        drop(identity);
+        std::fs::remove_file(scripts.join("pyvenv.cfg")).unwrap();
+        std::fs::rename(scripts.join("python.exe"), scripts.join("python3.exe")).unwrap();
+        std::fs::write(&settings, format!("# home = {}\nhome = C:\\nowhere\n", base.display())).unwrap();
+        let by_another_name = resolve(".\\venv\\Scripts\\python3", &["x.py"], "", &top).unwrap();
+        assert!(led_by(&by_another_name).contains(&base.join("python.exe").as_path()), "{by_another_name:?}");
+        assert!(!by_another_name.arbitrary);
+        std::fs::write(&settings, "home = base").unwrap();
+        assert!(resolve(".\\venv\\Scripts\\python3", &["x.py"], "", &top).unwrap().arbitrary);
     }
 
     #[test]

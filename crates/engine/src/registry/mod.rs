@@ -99,7 +99,7 @@ impl Entry {
 
     /// Says that the program was started.
     pub fn started(&mut self, started: Started) -> io::Result<()> {
-        let created = system::created(started.pid);
+        let created = system::created(started.pid)?;
         self.run.started = Some(Started { created, ..started });
         self.write()
     }
@@ -163,7 +163,12 @@ mod tests {
         let given = crate::status::Holds::No;
         let standing = Standing { id: "L6".into(), title: "memory".into(), given, why };
         let (tier, engine) = (TierName::Lockdown, EngineName::Private);
-        let started = Started { pid: 7, created: None, tier, engine, guarantees: vec![standing] };
+        // A program that has ended, and whose number nobody else has as long as it is held.
+        let this = std::env::current_exe().unwrap();
+        let null = std::process::Stdio::null;
+        let mut program = std::process::Command::new(this).arg("--list").stdout(null()).spawn().unwrap();
+        program.wait().unwrap();
+        let started = Started { pid: program.id(), created: None, tier, engine, guarantees: vec![standing] };
         entry.started(started).unwrap();
         let listed = list(dir.path()).unwrap();
         assert_eq!((listed.len(), listed[0].program.as_str()), (1, "/bin/\\u{1b}[2Jtrue"));

@@ -62,8 +62,8 @@ impl Drop for Place {
 pub const NEEDED: bool = false;
 
 /// Nothing is found by a process's time.
-pub fn created(_: u32) -> Option<u64> {
-    None
+pub fn created(_: u32) -> io::Result<Option<u64>> {
+    Ok(None)
 }
 
 /// Nor by what it runs.
@@ -102,12 +102,16 @@ pub fn living(path: &Path) -> Option<File> {
     }
 }
 
+/// Who holds the lock for longer than this is a run, not a command that opens the vault.
+const PASSING: Duration = Duration::from_millis(30);
+
 /// Ends every run of the vault in `dir` with SIGKILL, after which the sandbox ends their trees. Returns how many
 /// there were; an error when one outlived it.
 pub fn end_all(dir: &Path) -> io::Result<usize> {
     let file = open_dir(dir)?;
     let deadline = Instant::now() + PATIENCE;
     let mut ended = std::collections::HashSet::new();
+    let mut seen = std::collections::HashMap::new();
     // Until nobody holds the lock: a run may enter while others are being ended.
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -115,7 +119,13 @@ pub fn end_all(dir: &Path) -> io::Result<usize> {
             Err(rustix::io::Errno::WOULDBLOCK) => {}
             Err(error) => return Err(error.into()),
         }
-        for pid in holders(&file)? {
+        let holding = holders(&file)?;
+        seen.retain(|pid, _| holding.contains(pid));
+        for pid in holding {
+            // A run holds it for as long as it lives, other commands while they open the vault.
+            if seen.entry(pid).or_insert_with(Instant::now).elapsed() < PASSING {
+                continue;
+            }
             let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
                 Ok(pidfd) => pidfd,
                 Err(rustix::io::Errno::SRCH) => continue,
@@ -139,7 +149,7 @@ fn open_dir(dir: &Path) -> io::Result<File> {
     Ok(open(dir, flags, Mode::empty())?.into())
 }
 
-/// The processes that hold a lock on the file, by lines like `1: FLOCK ADVISORY READ 4711 fe:01:1234 0 EOF`.
+/// The processes that hold a shared lock on the file, by lines like `1: FLOCK ADVISORY READ 4711 fe:01:1234 0 EOF`.
 ///
 /// Some file systems (btrfs, overlays) show another device here than stat(2) does: where no line has both, the
 /// inode's number alone counts, for processes that are called envseal.
@@ -153,7 +163,7 @@ fn holders(file: &File) -> io::Result<Vec<Pid>> {
         let me = std::process::id();
         let pid_of = |line: &str| {
             let fields: Vec<_> = line.split_ascii_whitespace().collect();
-            let at = fields.iter().position(|field| matches(field))?;
+            let at = fields.iter().position(|field| matches(field)).filter(|_| fields.contains(&"READ"))?;
             let raw: i32 = fields.get(at.checked_sub(1)?)?.parse().ok()?;
             Pid::from_raw(raw).filter(|_| u32::try_from(raw).is_ok_and(|raw| raw != me))
         };

@@ -29,12 +29,24 @@ const PROCESS_RIGHTS: u32 = 0x0010_1001;
 const THREAD_RIGHTS: u32 = 0x0010_0800;
 /// And of its token: READ_CONTROL and TOKEN_QUERY.
 const TOKEN_RIGHTS: u32 = 0x0002_0008;
+/// The supervisor's own can be copied too (TOKEN_DUPLICATE, TOKEN_IMPERSONATE), since the system's libraries do that in
+/// this process. A copy gives another process of the user nothing: it is that user's, at the same integrity.
+const OWN_TOKEN_RIGHTS: u32 = TOKEN_RIGHTS | 0x6;
 /// And of whatever else it makes: READ_CONTROL and SYNCHRONIZE.
 const OBJECT_RIGHTS: u32 = 0x0012_0000;
 
 impl Lists {
-    /// `container` is the one that the process runs in, whose access is what both its user and itself are given.
+    /// For a program. `container` is the one that it runs in, whose access is what both its user and itself are given.
     pub(super) fn new(user: &Sid, container: Option<&Sid>) -> io::Result<Lists> {
+        Self::keeping(TOKEN_RIGHTS, user, container)
+    }
+
+    /// For this process.
+    fn of_own(user: &Sid) -> io::Result<Lists> {
+        Self::keeping(OWN_TOKEN_RIGHTS, user, None)
+    }
+
+    fn keeping(of_token: u32, user: &Sid, container: Option<&Sid>) -> io::Result<Lists> {
         let user = user.text()?;
         let container = container.map(Sid::text).transpose()?;
         let container = container.map(|sid| format!("(A;;GA;;;{sid})")).unwrap_or_default();
@@ -46,7 +58,7 @@ impl Lists {
         Ok(Lists {
             process: closed(PROCESS_RIGHTS)?,
             thread: closed(THREAD_RIGHTS)?,
-            token: closed(TOKEN_RIGHTS)?,
+            token: closed(of_token)?,
             object: closed(OBJECT_RIGHTS)?,
         })
     }
@@ -84,17 +96,21 @@ impl Own {
         self.token.set_default_list(Some(&object)).map_err(failed)?;
         let failed = |error| format!("CreateToolhelp32Snapshot, this process's threads: {error}");
         let mut known = BTreeSet::new();
+        // One that cannot be closed keeps no other one open.
+        let mut outcome = Ok(());
         loop {
             let all = threads().map_err(failed)?;
             let new: Vec<u32> = all.into_iter().filter(|thread| known.insert(*thread)).collect();
             if new.is_empty() {
-                return Ok(());
+                return outcome;
             }
             // One that is not opened has ended or is closed already, and else is found by trying.
             for thread in new.iter().filter_map(|thread| open_thread(*thread, WRITE_DAC).ok()) {
                 let applied = lists.thread.apply(thread.as_handle());
-                applied
-                    .map_err(|error| format!("SetKernelObjectSecurity, a thread of this process: {error}"))?;
+                outcome =
+                    outcome.and(applied.map_err(|error| {
+                        format!("SetKernelObjectSecurity, a thread of this process: {error}")
+                    }));
             }
         }
     }
@@ -104,7 +120,7 @@ impl Own {
 /// tried what other processes of the user get; the error tells what.
 pub(super) fn close() -> Result<(), String> {
     let own = Own::get().map_err(|error| format!("OpenProcessToken, this process: {error}"))?;
-    let lists = Lists::new(&own.user, None);
+    let lists = Lists::of_own(&own.user);
     let lists = lists.map_err(|error| format!("an access list that closes this process: {error}"))?;
     let said = |what: &str, error: io::Error| format!("SetKernelObjectSecurity, {what}: {error}");
     // Each is tried, whatever came of the others.
@@ -136,7 +152,9 @@ pub(super) fn open_still() -> Result<Vec<&'static str>, String> {
     let found = threads().map(|all| open_to_user(std::process::id(), &all));
     drop(stop);
     let _ = later.join();
-    found.map_err(failed)
+    // What its list leaves of its token.
+    let is_left = |right: &&str| ["TOKEN_DUPLICATE", "TOKEN_IMPERSONATE"].contains(right);
+    found.map(|open| open.into_iter().filter(|right| !is_left(right)).collect()).map_err(failed)
 }
 
 /// While this lives, what the process makes is as open as before it was closed. A program and its token get their
@@ -163,7 +181,7 @@ impl Drop for Making {
         *starts -= 1;
         if *starts == 0 {
             // What fails here is found by trying, at this start and at each that follows.
-            let _ = Lists::new(&own.user, None).map(|lists| own.close_threads(&lists));
+            let _ = Lists::of_own(&own.user).map(|lists| own.close_threads(&lists));
         }
     }
 }

@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 
 use windows_sys::Win32::Security::Authorization::SE_FILE_OBJECT;
 use windows_sys::Win32::Security::{
-    TOKEN_ADJUST_DEFAULT, TOKEN_ADJUST_GROUPS, TOKEN_ADJUST_PRIVILEGES, TOKEN_ADJUST_SESSIONID,
-    TOKEN_ASSIGN_PRIMARY, TOKEN_DUPLICATE, TOKEN_IMPERSONATE,
+    GENERIC_MAPPING, TOKEN_ADJUST_DEFAULT, TOKEN_ADJUST_GROUPS, TOKEN_ADJUST_PRIVILEGES,
+    TOKEN_ADJUST_SESSIONID, TOKEN_ASSIGN_PRIMARY, TOKEN_DUPLICATE, TOKEN_IMPERSONATE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    DELETE, FILE_ADD_FILE, FILE_FLAG_BACKUP_SEMANTICS, FILE_GENERIC_READ, FILE_GENERIC_WRITE, FILE_READ_DATA,
-    READ_CONTROL, WRITE_DAC, WRITE_OWNER,
+    DELETE, FILE_ADD_FILE, FILE_ALL_ACCESS, FILE_FLAG_BACKUP_SEMANTICS, FILE_GENERIC_EXECUTE,
+    FILE_GENERIC_READ, FILE_GENERIC_WRITE, FILE_READ_DATA, READ_CONTROL, SYNCHRONIZE, WRITE_DAC, WRITE_OWNER,
 };
 use windows_sys::Win32::System::Threading::{
-    PROCESS_CREATE_PROCESS, PROCESS_CREATE_THREAD, PROCESS_DUP_HANDLE, PROCESS_QUERY_INFORMATION,
-    PROCESS_SET_INFORMATION, PROCESS_SET_QUOTA, PROCESS_SUSPEND_RESUME, PROCESS_TERMINATE,
-    PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE, THREAD_DIRECT_IMPERSONATION, THREAD_GET_CONTEXT,
-    THREAD_IMPERSONATE, THREAD_SET_CONTEXT, THREAD_SET_INFORMATION, THREAD_SET_THREAD_TOKEN,
-    THREAD_SUSPEND_RESUME,
+    PROCESS_ALL_ACCESS, PROCESS_CREATE_PROCESS, PROCESS_CREATE_THREAD, PROCESS_DUP_HANDLE,
+    PROCESS_QUERY_INFORMATION, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_INFORMATION, PROCESS_SET_QUOTA,
+    PROCESS_SET_SESSIONID, PROCESS_SUSPEND_RESUME, PROCESS_TERMINATE, PROCESS_VM_OPERATION, PROCESS_VM_READ,
+    PROCESS_VM_WRITE, THREAD_DIRECT_IMPERSONATION, THREAD_GET_CONTEXT, THREAD_IMPERSONATE,
+    THREAD_SET_CONTEXT, THREAD_SET_INFORMATION, THREAD_SET_THREAD_TOKEN, THREAD_SUSPEND_RESUME,
 };
 
 use super::sys_process::{opens_process, opens_thread, opens_token};
@@ -83,7 +83,7 @@ pub(super) fn reaches_supervisor(token: &Token) -> Result<Vec<&'static str>, Str
     let described = described.map_err(|error| format!("GetSecurityInfo, the supervisor: {error}"))?;
     let mut rights = Vec::new();
     for (right, name) in OVER_PROCESS.into_iter().chain([(PROCESS_TERMINATE, "PROCESS_TERMINATE")]) {
-        if granted(&described, token, right)? {
+        if granted(&described, token, right, &OF_PROCESS)? {
             rights.push(name);
         }
     }
@@ -108,7 +108,7 @@ pub(super) fn reaches(token: &Token, paths: &[PathBuf]) -> Result<Vec<String>, S
         for path in all {
             let Some(described) = described(&path)? else { continue };
             for right in [FILE_READ_DATA, FILE_ADD_FILE, DELETE, WRITE_DAC, WRITE_OWNER] {
-                if granted(&described, token, right)? {
+                if granted(&described, token, right, &OF_FILE)? {
                     found.push(path.display().to_string());
                     break;
                 }
@@ -122,12 +122,42 @@ pub(super) fn reaches(token: &Token, paths: &[PathBuf]) -> Result<Vec<String>, S
 pub(super) fn opens(token: &Token, path: &Path, writes: bool) -> Result<bool, String> {
     let rights = if writes { FILE_GENERIC_READ | FILE_GENERIC_WRITE } else { FILE_GENERIC_READ };
     let described = described(path)?.ok_or_else(|| format!("{}: not found", path.display()))?;
-    granted(&described, token, rights)
+    granted(&described, token, rights, &OF_FILE)
 }
 
-fn granted(described: &Descriptor, token: &Token, rights: u32) -> Result<bool, String> {
+/// What the generic rights mean of a file (winnt.h).
+const OF_FILE: GENERIC_MAPPING = GENERIC_MAPPING {
+    GenericRead: FILE_GENERIC_READ,
+    GenericWrite: FILE_GENERIC_WRITE,
+    GenericExecute: FILE_GENERIC_EXECUTE,
+    GenericAll: FILE_ALL_ACCESS,
+};
+
+/// And of a process, as the system's own process type has them.
+const OF_PROCESS: GENERIC_MAPPING = GENERIC_MAPPING {
+    GenericRead: READ_CONTROL | PROCESS_QUERY_INFORMATION | PROCESS_VM_READ,
+    GenericWrite: READ_CONTROL
+        | PROCESS_CREATE_THREAD
+        | PROCESS_SET_SESSIONID
+        | PROCESS_VM_OPERATION
+        | PROCESS_VM_WRITE
+        | PROCESS_DUP_HANDLE
+        | PROCESS_CREATE_PROCESS
+        | PROCESS_SET_QUOTA
+        | PROCESS_SET_INFORMATION
+        | PROCESS_SUSPEND_RESUME,
+    GenericExecute: READ_CONTROL | SYNCHRONIZE | PROCESS_TERMINATE | PROCESS_QUERY_LIMITED_INFORMATION,
+    GenericAll: PROCESS_ALL_ACCESS,
+};
+
+fn granted(
+    described: &Descriptor,
+    token: &Token,
+    rights: u32,
+    mapping: &GENERIC_MAPPING,
+) -> Result<bool, String> {
     let questions = token.for_questions().map_err(|error| format!("DuplicateTokenEx: {error}"))?;
-    described.grants(questions.as_handle(), rights).map_err(|error| format!("AccessCheck: {error}"))
+    described.grants(questions.as_handle(), rights, mapping).map_err(|error| format!("AccessCheck: {error}"))
 }
 
 /// Who may open the file at `path`; `None` where there is none.

@@ -104,6 +104,9 @@ pub(super) fn reaches_loopback(container: &Sid) -> Result<bool, String> {
     if answer != 0 {
         return Err(format!("{call}: {}", io::Error::from_raw_os_error(answer.cast_signed())));
     }
+    if count > 0 && list.is_null() {
+        return Err(format!("{call}: {count} containers, and no list of them"));
+    }
     // SAFETY: gives a constant.
     let heap = unsafe { GetProcessHeap() };
     let mut found = false;
@@ -112,6 +115,9 @@ pub(super) fn reaches_loopback(container: &Sid) -> Result<bool, String> {
         let entry = unsafe { list.add(place) };
         // SAFETY: likewise.
         let sid = unsafe { (*entry).Sid };
+        if sid.is_null() {
+            continue;
+        }
         // SAFETY: each has a valid identifier.
         found |= unsafe { Sid::copied(sid) } == *container;
         // SAFETY: which is of this heap, and is not used any more.

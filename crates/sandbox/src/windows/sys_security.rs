@@ -198,10 +198,14 @@ impl Descriptor {
         Ok(unsafe { List::copied(list) })
     }
 
-    /// Whether `token`, one for impersonation, is given all of `rights` to what this describes.
-    pub(super) fn grants(&self, token: BorrowedHandle<'_>, rights: u32) -> io::Result<bool> {
-        // The rights are named one by one, so that nothing is mapped.
-        let mapping = GENERIC_MAPPING { GenericRead: 0, GenericWrite: 0, GenericExecute: 0, GenericAll: 0 };
+    /// Whether `token`, one for impersonation, is given all of `rights` to what this describes. `mapping` is that of its
+    /// kind: what a label leaves to a token beneath it goes by that.
+    pub(super) fn grants(
+        &self,
+        token: BorrowedHandle<'_>,
+        rights: u32,
+        mapping: &GENERIC_MAPPING,
+    ) -> io::Result<bool> {
         let mut privileges = PRIVILEGE_SET::default();
         let mut size = size_of::<PRIVILEGE_SET>() as u32;
         let (mut granted, mut answer) = (0, 0);
@@ -211,7 +215,7 @@ impl Descriptor {
                 self.0,
                 raw(token),
                 rights,
-                &mapping,
+                mapping,
                 &mut privileges,
                 &mut size,
                 &mut granted,

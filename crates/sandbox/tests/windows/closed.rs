@@ -17,15 +17,16 @@ const WRITE_OWNER: u32 = 0x8_0000;
 
 /// Each right with which memory is read, code is run or the access list is changed (winnt.h). The most telling of a
 /// process: VM_READ, VM_WRITE and VM_OPERATION, CREATE_THREAD, DUP_HANDLE; of a thread: GET_CONTEXT, SET_CONTEXT,
-/// SUSPEND_RESUME, SET_THREAD_TOKEN, IMPERSONATE; of a token: ADJUST_DEFAULT, DUPLICATE, IMPERSONATE.
+/// SUSPEND_RESUME, SET_THREAD_TOKEN, IMPERSONATE; of a token: ASSIGN_PRIMARY, ADJUST_DEFAULT.
 const ATTACKS: [(&str, &[u32]); 3] = [
     (PROCESS, &[0x10, 0x20, 0x8, 0x2, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, WRITE_DAC, WRITE_OWNER]),
     (THREADS, &[0x2, 0x8, 0x10, 0x20, 0x80, 0x100, 0x200, WRITE_DAC, WRITE_OWNER]),
-    (TOKEN, &[0x1, 0x2, 0x4, 0x20, 0x40, 0x80, 0x100, WRITE_DAC, WRITE_OWNER]),
+    (TOKEN, &[0x1, 0x20, 0x40, 0x80, 0x100, WRITE_DAC, WRITE_OWNER]),
 ];
 
-/// What is left to others: to see a process and a thread, to wait for them, to end the process, to ask its token.
-const LEFT: [(&str, u32); 4] = [(PROCESS, 0x10_1001), (THREADS, 0x10_0800), (PROCESS, 0x1000), (TOKEN, 0x8)];
+/// What is left to others: to see a process and a thread, to wait for them, to end the process, to ask
+/// its token and to copy it, which is what each of them has.
+const LEFT: [(&str, u32); 4] = [(PROCESS, 0x10_1001), (THREADS, 0x10_0800), (PROCESS, 0x1000), (TOKEN, 0xe)];
 
 /// What another process gets: which threads, where it is asked for them, or the refusal.
 fn opened(what: &str, pid: u32, rights: u32) -> Result<String, String> {

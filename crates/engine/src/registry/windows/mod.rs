@@ -93,8 +93,8 @@ pub fn let_run(running: &Running) -> io::Result<()> {
 }
 
 /// When a process was made.
-pub fn created(pid: u32) -> Option<u64> {
-    Process::open(pid).and_then(|process| process.created()).ok()
+pub fn created(pid: u32) -> io::Result<Option<u64>> {
+    Process::open(pid)?.created().map(Some)
 }
 
 /// What this process runs, as it is written down.

@@ -183,7 +183,7 @@ fn a_program_does_not_run_before_it_is_let() {
 fn a_file_that_names_no_such_process_is_no_run() {
     let dir = tempfile::tempdir().unwrap();
     let other = other();
-    let of_other = created(other.id()).unwrap();
+    let of_other = created(other.id()).unwrap().unwrap();
     let names = [
         format!("run-{}-{}-0", other.id(), of_other + 1),
         format!("run-{}-{of_other}", other.id()),
@@ -209,7 +209,7 @@ fn a_process_that_runs_something_else_than_a_file_says_is_not_ended() {
     let root = PathBuf::from(std::env::var_os("SystemRoot").unwrap());
     let mut shell = Command::new(root.join(r"System32\cmd.exe"));
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let of_shell = created(shell.id()).unwrap();
+    let of_shell = created(shell.id()).unwrap().unwrap();
     let dir = tempfile::tempdir().unwrap();
     // As a supervisor, held and silent; held and speaking; and as the program of one that is gone.
     let silent = hold(&create(&dir.path().join(format!("run-{}-{of_shell}-0", shell.id()))));
@@ -229,7 +229,7 @@ fn a_process_that_runs_something_else_than_a_file_says_is_not_ended() {
 fn a_file_that_is_not_held_names_no_supervisor() {
     let dir = tempfile::tempdir().unwrap();
     let mut other = other();
-    let path = dir.path().join(format!("run-{}-{}-0", other.id(), created(other.id()).unwrap()));
+    let path = dir.path().join(format!("run-{}-{}-0", other.id(), created(other.id()).unwrap().unwrap()));
     write(&path, &says(other.id(), None));
     assert!(list(dir.path()).unwrap().is_empty() && !path.exists());
     write(&path, &says(other.id(), None));
