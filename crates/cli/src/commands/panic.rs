@@ -5,8 +5,8 @@ use envseal_engine::approve::Owner;
 use crate::context::Context;
 use crate::failure::{Failure, status};
 
-/// Records the panic, which withdraws every grant at the next unlock whatever happens to this process, ends every
-/// run, and withdraws the grants at once where the owner's passphrase was given.
+/// Ends every run, records the panic, which withdraws every grant at the next unlock whatever happens to this process,
+/// and withdraws the grants at once where the owner's passphrase was given.
 pub fn panic(context: &Context) -> Result<(), Failure> {
     // First the runs, whatever is wrong with the vault or keeps it busy; then those that began meanwhile.
     let dir = context.dir()?;

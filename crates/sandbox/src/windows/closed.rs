@@ -28,7 +28,7 @@ const PROCESS_RIGHTS: u32 = 0x0010_1001;
 /// And of its threads: SYNCHRONIZE and THREAD_QUERY_LIMITED_INFORMATION.
 const THREAD_RIGHTS: u32 = 0x0010_0800;
 /// And of its token: READ_CONTROL and TOKEN_QUERY.
-const TOKEN_RIGHTS: u32 = 0x0002_0008;
+pub(super) const TOKEN_RIGHTS: u32 = 0x0002_0008;
 /// The supervisor's own can be copied too (TOKEN_DUPLICATE, TOKEN_IMPERSONATE), since the system's libraries do that in
 /// this process. A copy gives another process of the user nothing: it is that user's, at the same integrity.
 const OWN_TOKEN_RIGHTS: u32 = TOKEN_RIGHTS | 0x6;
@@ -149,12 +149,10 @@ pub(super) fn open_still() -> Result<Vec<&'static str>, String> {
         let _ = stopped.recv();
     });
     let later = later.map_err(failed)?;
-    let found = threads().map(|all| open_to_user(std::process::id(), &all));
+    let found = threads().map(|all| open_to_user(std::process::id(), &all, OWN_TOKEN_RIGHTS));
     drop(stop);
     let _ = later.join();
-    // What its list leaves of its token.
-    let is_left = |right: &&str| ["TOKEN_DUPLICATE", "TOKEN_IMPERSONATE"].contains(right);
-    found.map(|open| open.into_iter().filter(|right| !is_left(right)).collect()).map_err(failed)
+    found.map_err(failed)
 }
 
 /// While this lives, what the process makes is as open as before it was closed. A program and its token get their

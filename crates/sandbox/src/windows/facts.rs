@@ -9,7 +9,7 @@ use windows_sys::Win32::System::Threading::{
     ProcessImageLoadPolicy,
 };
 
-use super::closed::open_still;
+use super::closed::{TOKEN_RIGHTS, open_still};
 use super::look;
 use super::make::{Made, Prepared};
 use super::pure::judge::{Birth, Creation, Facts, Job, Profile, Token as TokenFacts};
@@ -64,7 +64,10 @@ impl Question<'_> {
             profile: made.container.clone().and_then(|()| profile(container.as_ref())),
             supervisor: supervisor(job),
             token: token.and_then(facts),
-            open_to_user: made.closed.clone().map(|()| look::open_to_user(made.child.pid, &[made.child.tid])),
+            open_to_user: made
+                .closed
+                .clone()
+                .map(|()| look::open_to_user(made.child.pid, &[made.child.tid], TOKEN_RIGHTS)),
             reaches_supervisor,
             reaches_hidden,
             mitigated: made.mitigations.clone().and_then(|()| mitigated(process)),

@@ -68,12 +68,13 @@ const OVER_TOKEN: [(u32, &str); 9] = [
 ];
 
 /// The rights that this user's processes, of which the caller is one, get over a process, any of these threads of
-/// it, and its token, by their numbers.
-pub(super) fn open_to_user(pid: u32, threads: &[u32]) -> Vec<&'static str> {
+/// it, and its token, by their numbers; but for what is `left` to them of the token.
+pub(super) fn open_to_user(pid: u32, threads: &[u32], left: u32) -> Vec<&'static str> {
     let of_any = |right: u32| threads.iter().any(|thread| opens_thread(*thread, right));
     let process = OVER_PROCESS.iter().filter(|(right, _)| opens_process(pid, *right));
     let thread = OVER_THREAD.iter().filter(|(right, _)| of_any(*right));
-    let token = OVER_TOKEN.iter().filter(|(right, _)| opens_token(pid, *right));
+    let closed = OVER_TOKEN.iter().filter(|(right, _)| right & left == 0);
+    let token = closed.filter(|(right, _)| opens_token(pid, *right));
     process.chain(thread).chain(token).map(|(_, name)| *name).collect()
 }
 
